@@ -1,0 +1,1 @@
+//! Handlers built from source, for tests.
