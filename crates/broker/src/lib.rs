@@ -1,1 +1,19 @@
-//! placeholder
+//! The vocabulary every broker speaks to us: delivery, settlement, source, and the contract they
+//! keep.
+//!
+//! A broker's crate turns its client into a [`Source`] here, once, at the edge; nothing above it
+//! knows which broker it talks to. What a source must do is written at the trait, and proved by one
+//! suite of tests that every implementation passes, the in-memory fake included.
+//!
+//! What must never happen: a delivery that is dropped counts as handled, or a token of an ended
+//! epoch reaches a broker.
+
+mod delivery;
+mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
+mod source;
+
+pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement};
+pub use error::{Disposition, SourceError, StopCode};
+pub use source::{Received, Settled, Source};

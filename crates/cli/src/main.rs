@@ -1,1 +1,80 @@
-fn main() {}
+//! The program `gristmill`: what is typed, and what it exits with.
+//!
+//! One file for each command; this one only reads the command line and hands over.
+
+mod check;
+mod inspect;
+mod invoke;
+mod log;
+mod run;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What the program exits with. The numbers are part of its interface.
+mod exit {
+    /// Done.
+    pub(crate) const OK: u8 = 0;
+    /// The handler answered with an error; for other commands, anything else that went wrong.
+    pub(crate) const FAILED: u8 = 1;
+    /// Usage, configuration, or a handler that cannot be loaded.
+    pub(crate) const CONFIGURATION: u8 = 2;
+    /// The handler trapped.
+    pub(crate) const TRAPPED: u8 = 3;
+    /// The handler ran out of fuel or time.
+    pub(crate) const TIMED_OUT: u8 = 4;
+    /// The handler needed more memory than its limit.
+    pub(crate) const OUT_OF_MEMORY: u8 = 5;
+}
+
+/// Runs WebAssembly handlers on batches of messages, as AWS Lambda does for Amazon MQ.
+#[derive(Debug, Parser)]
+#[command(name = "gristmill", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host: consume the queues and call the handlers, until Ctrl-C or SIGTERM.
+    Run(run::Arguments),
+    /// Check the configuration and the handlers it names; connects to nothing by itself.
+    Check(check::Arguments),
+    /// Call a handler once with an event, in the same sandbox as the host's.
+    Invoke(invoke::Arguments),
+    /// Show what a handler file is, exports and imports.
+    Inspect(inspect::Arguments),
+}
+
+/// Where the configuration is; the same for all commands that read one.
+#[derive(Debug, Args)]
+struct ConfigArgument {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "gristmill.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let code = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Invoke(arguments) => invoke::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    };
+    ExitCode::from(code)
+}
+
+/// Tells the user on stderr what went wrong, and everything that caused it.
+#[expect(clippy::print_stderr, reason = "stderr is where a program's errors belong")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// Environment variables, for credentials that name one.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,1 +1,46 @@
-//! placeholder
+//! The event: the JSON that one invocation of a handler receives for one batch of messages.
+//!
+//! This is where messages stop being a broker's and become the handler's. On the line it stands
+//! between the batcher, which asks [`Message::record_bytes`] whether one more record fits, and the
+//! invocation, which receives what [`Envelope::encode`] wrote. The shape is AWS Lambda's event for
+//! Amazon MQ for RabbitMQ (Lambda developer guide, "Using Lambda with Amazon MQ"), and handlers
+//! written for Lambda must parse it unchanged.
+//!
+//! What must never happen: that the size told beforehand and the text written differ, that one
+//! message encodes to two different texts, or that what a producer put into a message breaks the
+//! JSON, overflows the stack or panics.
+//!
+//! # Examples
+//!
+//! ```
+//! use gristmill_event::{BasicProperties, Envelope, Message};
+//!
+//! let envelope = Envelope::rabbitmq("arn:aws:mq:eu-west-1:1:broker:orders:b-1", "orders", "/");
+//! let message = Message {
+//!     properties: BasicProperties { priority: Some(3), ..BasicProperties::default() },
+//!     redelivered: false,
+//!     body: b"hello".to_vec(),
+//! };
+//!
+//! let event_bytes = envelope.event_bytes(1, message.record_bytes());
+//! let event = envelope.encode([&message], event_bytes);
+//!
+//! assert_eq!(event.len(), event_bytes);
+//! assert!(event.contains(r#""rmqMessagesByQueue":{"orders::/":[{"#));
+//! assert!(event.ends_with(r#""redelivered":false,"data":"aGVsbG8="}]}}"#));
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod message;
+
+mod envelope;
+mod record;
+
+mod date;
+mod signed;
+mod sink;
+
+pub use envelope::{EVENT_BYTES_MAX, Envelope};
+pub use message::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};

@@ -1,1 +1,35 @@
-//! placeholder
+//! The host as a library: configuration, wiring, supervision, the two runtimes.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use gristmill::{Config, Host};
+//!
+//! # async fn example(stop: gristmill::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::load(Path::new("gristmill.toml"))?;
+//! let host = Host::load(config, |name| std::env::var(name).ok())?;
+//! host.run(stop).await; // until `stop` is cancelled and everything taken is settled
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Threads: whoever calls [`Host::run`] lends the runtime that does I/O, times and settles; the host
+//! owns a second one, on which handlers run. A handler that spins can then delay other handlers, but
+//! never a heartbeat.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+mod data_dir;
+mod functions;
+mod guests;
+mod host;
+mod telemetry;
+mod wiring;
+
+pub use config::Config;
+pub use data_dir::{DataDir, DataDirError};
+pub use functions::{FunctionError, load_function, load_functions};
+pub use guests::Guests;
+pub use host::{Host, StartError};
+pub use tokio_util::sync::CancellationToken;
+pub use wiring::{WiringError, probe_brokers};

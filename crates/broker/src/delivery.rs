@@ -1,0 +1,64 @@
+//! One hand-over of a message to us, and the verdict that ends it.
+//!
+//! ```text
+//! delivery   Delivered → Batched → Invoked → Settled | Stale
+//! ```
+
+use std::fmt;
+
+use gristmill_event::Message;
+
+/// One subscription's life: from a successful subscribe to the loss or the close of its channel.
+///
+/// Epochs of one source only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which delivery, on which channel: what a broker needs to hear about one message.
+///
+/// A tag means something only on the channel that gave it, so the epoch goes with it everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeliveryToken {
+    /// The subscription that handed the message over.
+    pub epoch: Epoch,
+    /// The delivery's number within its epoch; later deliveries have greater ones.
+    pub tag: u64,
+}
+
+/// One hand-over of a message to us, to be settled once.
+///
+/// Not `Clone`: there is one verdict for each delivery. Dropping one is not an ack; the broker
+/// keeps the message and hands it over again when the epoch ends.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What settles it.
+    pub token: DeliveryToken,
+    /// What the producer sent, as the event will show it.
+    pub message: Message,
+}
+
+/// The verdict on a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Settlement {
+    /// Handled: the broker forgets the message.
+    Ack,
+    /// Not handled: the broker puts the message back where it was, as far as it can.
+    Requeue,
+    /// Given up: the broker moves the message to its dead-letter queue, and deletes it where it has
+    /// none.
+    Reject,
+}

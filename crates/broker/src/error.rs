@@ -1,0 +1,112 @@
+//! Why a source could not be subscribed or was lost, and what that means for its mapping.
+
+use std::error::Error as StdError;
+
+/// Why a source is not, or no longer, subscribed.
+///
+/// No variant ever holds a password: `broker` is an address without credentials.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// Nobody answers at the address, or the handshake did not end.
+    #[error("cannot connect to {broker}")]
+    Unreachable {
+        /// The broker's address, without credentials.
+        broker: String,
+        /// What the client said.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The broker refuses the login.
+    #[error(
+        "{broker} refuses the login: check the user name and password in the broker's credentials"
+    )]
+    LoginRefused {
+        /// The broker's address, without credentials.
+        broker: String,
+    },
+    /// The broker refuses this login the virtual host, or has no such virtual host.
+    #[error("{broker} does not open the virtual host `{virtual_host}` to this login: {reason}")]
+    VirtualHostRefused {
+        /// The broker's address, without credentials.
+        broker: String,
+        /// The virtual host asked for.
+        virtual_host: String,
+        /// What the broker said.
+        reason: String,
+        /// Whether the virtual host is missing, rather than closed to this login.
+        missing: bool,
+    },
+    /// The login may not read the queue.
+    #[error("no right to read the queue `{queue}`: grant this login `read` on it ({reason})")]
+    ReadRefused {
+        /// The queue.
+        queue: String,
+        /// What the broker said.
+        reason: String,
+    },
+    /// The queue does not exist.
+    #[error("no queue `{queue}`: declare it, or correct the mapping's `queue` ({reason})")]
+    QueueMissing {
+        /// The queue.
+        queue: String,
+        /// What the broker said.
+        reason: String,
+    },
+    /// The channel or the connection ended after the subscription stood.
+    #[error("lost the subscription to `{queue}`: {reason}")]
+    Lost {
+        /// The queue.
+        queue: String,
+        /// What ended it.
+        reason: String,
+    },
+}
+
+/// What a mapping does about a [`SourceError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The broker is away or busy: the mapping stays enabled and subscribes again, for ever.
+    Reconnect,
+    /// A person must act; the mapping stops with this code, and looks again from time to time
+    /// whether somebody has.
+    Stop(StopCode),
+}
+
+/// The codes of Lambda's event source mappings for errors that need a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCode {
+    /// The queue or the virtual host is missing.
+    ConfigNotValid,
+    /// The login is refused.
+    AuthenticationError,
+    /// Logged in, but without the right to read.
+    AuthorizationError,
+}
+
+impl StopCode {
+    /// The code as Lambda spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StopCode::ConfigNotValid => "ESM_CONFIG_NOT_VALID",
+            StopCode::AuthenticationError => "EVENT_SOURCE_AUTHN_ERROR",
+            StopCode::AuthorizationError => "EVENT_SOURCE_AUTHZ_ERROR",
+        }
+    }
+}
+
+impl SourceError {
+    /// What to do about it.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            SourceError::Unreachable { .. } | SourceError::Lost { .. } => Disposition::Reconnect,
+            SourceError::LoginRefused { .. } => Disposition::Stop(StopCode::AuthenticationError),
+            SourceError::VirtualHostRefused { missing: true, .. }
+            | SourceError::QueueMissing { .. } => Disposition::Stop(StopCode::ConfigNotValid),
+            SourceError::VirtualHostRefused { missing: false, .. }
+            | SourceError::ReadRefused { .. } => Disposition::Stop(StopCode::AuthorizationError),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `gristmill check`: is everything as the host needs it?
+
+use anyhow::Context;
+use clap::Args;
+use gristmill::{Config, load_functions, probe_brokers};
+use gristmill_sandbox::Engine;
+use tokio::runtime::Runtime;
+
+use crate::{ConfigArgument, complain, environment, exit};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Also connect to every broker and virtual host once.
+    #[arg(long)]
+    connect: bool,
+}
+
+/// Checks, prints what was found, and says what to exit with.
+pub(crate) fn run(arguments: &Arguments) -> u8 {
+    let config = match Config::load(&arguments.config.config) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error.into());
+            return exit::CONFIGURATION;
+        }
+    };
+    let mut code = check_functions(&config);
+    if arguments.connect {
+        code = code.max(check_brokers(&config));
+    }
+    print(&config, code);
+    code
+}
+
+fn check_functions(config: &Config) -> u8 {
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => {
+            complain(&error.into());
+            return exit::FAILED;
+        }
+    };
+    match load_functions(&engine, config) {
+        Ok(_loaded) => exit::OK,
+        Err(errors) => {
+            errors.into_iter().for_each(|error| complain(&error.into()));
+            exit::CONFIGURATION
+        }
+    }
+}
+
+fn check_brokers(config: &Config) -> u8 {
+    let probed = Runtime::new()
+        .context("cannot start the threads for input and output")
+        .and_then(|runtime| Ok(runtime.block_on(probe_brokers(config, environment))?));
+    match probed {
+        Ok(failures) if failures.is_empty() => exit::OK,
+        Ok(failures) => {
+            failures.into_iter().for_each(|failure| complain(&failure.into()));
+            exit::CONFIGURATION
+        }
+        Err(error) => {
+            complain(&error);
+            exit::CONFIGURATION
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn print(config: &Config, code: u8) {
+    for sentence in config.advice() {
+        println!("advice: {sentence}");
+    }
+    if code == exit::OK {
+        let (brokers, functions) = (config.brokers.len(), config.functions.len());
+        let mappings = config.mappings.len();
+        println!("ok: {brokers} brokers, {functions} functions, {mappings} mappings");
+    }
+}

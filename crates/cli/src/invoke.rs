@@ -1,0 +1,136 @@
+//! `gristmill invoke`: one call of a handler, under the same sandbox as the host's.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use gristmill::config::{parse_duration, parse_size};
+use gristmill::load_function;
+use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
+use gristmill_sandbox::{Engine, FUEL_PER_SECOND, Limits, LoadedFunction};
+use tokio::runtime::Runtime;
+
+use crate::log::{self, Format};
+use crate::{complain, exit};
+
+/// What a handler inside a blocking call may delay the exit.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The handler file.
+    handler: PathBuf,
+    /// A file with the event JSON; `-` reads stdin. Without it the event is `{}`.
+    #[arg(short, long, value_name = "FILE")]
+    event: Option<PathBuf>,
+    /// The longest that the call may run.
+    #[arg(long, value_name = "DURATION", default_value = "14m", value_parser = duration)]
+    timeout: Duration,
+    /// The most memory that the handler may hold.
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size)]
+    memory: u64,
+    /// The fuel that one second of the timeout buys.
+    #[arg(long, value_name = "FUEL", default_value_t = FUEL_PER_SECOND)]
+    fuel_per_second: u64,
+    /// Print the REPORT line, and log what the handler prints, as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Calls the handler once, prints its answer, and says what to exit with.
+pub(crate) fn run(arguments: &Arguments) -> u8 {
+    log::start(if arguments.json { Format::Json } else { Format::Text });
+    match invoke(arguments) {
+        Ok(report) => {
+            print(&report, arguments.json);
+            exit_code(&report.outcome)
+        }
+        Err(error) => {
+            complain(&error);
+            exit::CONFIGURATION
+        }
+    }
+}
+
+fn invoke(arguments: &Arguments) -> anyhow::Result<Report> {
+    let event = match &arguments.event {
+        Some(path) => read_event(path)?,
+        None => "{}".to_owned(),
+    };
+    let limits = Limits {
+        timeout: arguments.timeout,
+        fuel_per_second: arguments.fuel_per_second,
+        memory_max_bytes: arguments.memory,
+        instance_reuse: false,
+    };
+    let name = arguments.handler.file_stem().unwrap_or_default().to_string_lossy();
+    let function = load_function(&Engine::new()?, &name, &arguments.handler, limits)?;
+    call(&function, &event)
+}
+
+fn call(function: &LoadedFunction, event: &str) -> anyhow::Result<Report> {
+    let runtime = Runtime::new().context("cannot start the threads for the handler")?;
+    let invocation = Invocation { request_id: Uuid::new_v4(), event };
+    let report = runtime.block_on(function.invoke(invocation));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    Ok(report)
+}
+
+fn read_event(path: &Path) -> anyhow::Result<String> {
+    let event = if path == Path::new("-") {
+        let mut event = String::new();
+        io::stdin().read_to_string(&mut event).context("cannot read the event from stdin")?;
+        event
+    } else {
+        fs::read_to_string(path)
+            .with_context(|| format!("cannot read the event file {}", path.display()))?
+    };
+    ensure!(!event.trim().is_empty(), "the event is empty: give an event as JSON, such as {{}}");
+    Ok(event)
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the result of the command")]
+fn print(report: &Report, json: bool) {
+    let Report { outcome, duration, fuel, memory_bytes } = report;
+    if let Outcome::Succeeded(Some(response)) = outcome {
+        println!("{response}");
+    }
+    let duration_ms = duration.as_secs_f64() * 1e3;
+    if json {
+        let line = serde_json::json!({
+            "message": "REPORT",
+            "outcome": outcome.name(),
+            "reason": (!outcome.is_success()).then(|| outcome.to_string()),
+            "duration_ms": duration_ms,
+            "fuel": fuel,
+            "memory_bytes": memory_bytes,
+        });
+        eprintln!("{line}");
+    } else {
+        let memory_kib = memory_bytes / 1024;
+        eprintln!(
+            "REPORT {outcome}; duration {duration_ms:.3} ms, fuel {fuel}, memory {memory_kib} KiB"
+        );
+    }
+}
+
+fn exit_code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Succeeded(_) => exit::OK,
+        Outcome::HandlerError(_) => exit::FAILED,
+        Outcome::Trapped(_) => exit::TRAPPED,
+        Outcome::OutOfFuel | Outcome::TimedOut => exit::TIMED_OUT,
+        Outcome::OutOfMemory => exit::OUT_OF_MEMORY,
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a number and its unit, such as 500ms or 14m".into())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).ok_or_else(|| "write a number and its unit, such as 128MiB".into())
+}

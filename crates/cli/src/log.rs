@@ -1,0 +1,42 @@
+//! Log lines on stderr: text for people, or one JSON object a line.
+
+use std::io;
+
+use clap::ValueEnum;
+use gristmill::config;
+use tracing_subscriber::EnvFilter;
+
+/// The variable that says what is logged, in the syntax of tracing's `EnvFilter`.
+const FILTER_VARIABLE: &str = "GRISTMILL_LOG";
+
+/// The broker's client reports every closed channel by itself; the host says the same in context.
+const FILTER_DEFAULT: &str = "info,lapin=off";
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<config::LogFormat> for Format {
+    fn from(format: config::LogFormat) -> Self {
+        match format {
+            config::LogFormat::Text => Format::Text,
+            config::LogFormat::Json => Format::Json,
+        }
+    }
+}
+
+/// Starts logging. To be called once.
+pub(crate) fn start(format: Format) {
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE)
+        .unwrap_or_else(|_unset| EnvFilter::new(FILTER_DEFAULT));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        Format::Text => lines.init(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+    }
+}

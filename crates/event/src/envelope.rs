@@ -1,0 +1,72 @@
+//! The envelope: everything of an event that is not a record.
+//!
+//! A mapping makes one envelope when it starts and encodes every batch with it, so that the names
+//! in it are escaped once. The records must keep the order they are given in, and an event must not
+//! depend on anything but the envelope and the messages: the same batch gives the same bytes.
+
+use crate::message::Message;
+use crate::record;
+use crate::sink::Sink;
+
+/// The largest event in bytes of encoded JSON, envelope and base64 included: 6 MB, which is
+/// Lambda's quota for the payload of an invocation.
+pub const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
+
+/// What closes the list of records, the map of queues and the event.
+const TAIL: &str = "]}}";
+
+/// Everything of an event but its records, encoded once per mapping.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The event's text up to where the first record begins.
+    head: String,
+}
+
+impl Envelope {
+    /// The envelope of events with messages from one RabbitMQ queue.
+    ///
+    /// `event_source_arn` names the broker. The key of the records is `queue::virtual_host`.
+    #[must_use]
+    pub fn rabbitmq(event_source_arn: &str, queue: &str, virtual_host: &str) -> Self {
+        let mut head = String::new();
+        head.text(r#"{"eventSource":"aws:rmq","eventSourceArn":"#);
+        head.string(event_source_arn);
+        head.text(r#","rmqMessagesByQueue":{""#);
+        head.escaped(queue);
+        head.text("::");
+        head.escaped(virtual_host);
+        head.text(r#"":["#);
+        Self { head }
+    }
+
+    /// The exact size in bytes of an event of `record_count` records whose
+    /// [`Message::record_bytes`] add up to `records_bytes`.
+    #[must_use]
+    pub fn event_bytes(&self, record_count: usize, records_bytes: usize) -> usize {
+        let commas = record_count.saturating_sub(1);
+        let envelope = self.head.len().saturating_add(TAIL.len());
+        envelope.saturating_add(commas).saturating_add(records_bytes)
+    }
+
+    /// The event with these messages as its records, in this order.
+    ///
+    /// `event_bytes` is what [`Envelope::event_bytes`] says of them: the text is then allocated once
+    /// and exactly. A wrong size costs memory or time and changes nothing else.
+    #[must_use]
+    pub fn encode<'a>(
+        &self,
+        messages: impl IntoIterator<Item = &'a Message>,
+        event_bytes: usize,
+    ) -> String {
+        let mut event = String::with_capacity(event_bytes);
+        event.push_str(&self.head);
+        let mut separator = "";
+        for message in messages {
+            event.push_str(separator);
+            separator = ",";
+            record::write(&mut event, message);
+        }
+        event.push_str(TAIL);
+        event
+    }
+}

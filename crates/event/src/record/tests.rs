@@ -1,0 +1,258 @@
+//! Records of arbitrary messages against a JSON value that is built another way.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::Envelope;
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..40)
+}
+
+/// Text of any characters, and text in which most characters need an escape.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), r#"[\x00-\x20"\\/\x7fa\u{e9}\u{2028}]{0,20}"#]
+}
+
+fn scalar() -> impl Strategy<Value = HeaderValue> {
+    prop_oneof![
+        any::<bool>().prop_map(HeaderValue::Boolean),
+        any::<i64>().prop_map(HeaderValue::Integer),
+        prop::num::f32::ANY.prop_map(HeaderValue::Float),
+        prop::num::f64::ANY.prop_map(HeaderValue::Double),
+        (any::<u8>(), any::<i32>())
+            .prop_map(|(scale, value)| HeaderValue::Decimal { scale, value }),
+        (0..12_u8, any::<i32>()).prop_map(|(scale, value)| HeaderValue::Decimal { scale, value }),
+        bytes().prop_map(HeaderValue::LongString),
+        bytes().prop_map(HeaderValue::ByteArray),
+        any::<u64>().prop_map(HeaderValue::Timestamp),
+        Just(HeaderValue::Void),
+    ]
+}
+
+/// A table without duplicate names, because a parsed object would not show them.
+fn table(
+    value: impl Strategy<Value = HeaderValue> + 'static,
+) -> impl Strategy<Value = HeaderTable> {
+    prop::collection::btree_map(text(), value, 0..5).prop_map(|table| table.into_iter().collect())
+}
+
+fn header_values() -> impl Strategy<Value = HeaderValue> {
+    scalar().prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            table(inner.clone()).prop_map(HeaderValue::Table),
+            prop::collection::vec(inner, 0..5).prop_map(HeaderValue::Array),
+        ]
+    })
+}
+
+prop_compose! {
+    fn properties()(
+        texts in prop::array::uniform10(prop::option::of(text())),
+        headers in prop::option::of(table(header_values())),
+        delivery_mode in any::<Option<u8>>(),
+        priority in any::<Option<u8>>(),
+        timestamp in any::<Option<u64>>(),
+    ) -> BasicProperties {
+        let [
+            content_type, content_encoding, correlation_id, reply_to, expiration, message_id, kind,
+            user_id, app_id, cluster_id,
+        ] = texts;
+        BasicProperties {
+            content_type, content_encoding, headers, delivery_mode, priority, correlation_id,
+            reply_to, expiration, message_id, timestamp, kind, user_id, app_id, cluster_id,
+        }
+    }
+}
+
+prop_compose! {
+    fn message()(
+        properties in properties(),
+        redelivered in any::<bool>(),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) -> Message {
+        Message { properties, redelivered, body }
+    }
+}
+
+fn date_value(seconds: u64) -> Value {
+    let mut text = String::new();
+    date::write(&mut text, seconds);
+    Value::String(text)
+}
+
+fn number_value(text: &str) -> Value {
+    json!(text.parse::<f64>().unwrap())
+}
+
+fn signed_value(bytes: &[u8]) -> Value {
+    let signed = |byte: u8| match i16::from(byte) {
+        byte @ 0..128 => byte,
+        byte => byte.wrapping_sub(256),
+    };
+    bytes.iter().map(|&byte| json!(signed(byte))).collect()
+}
+
+fn table_value(table: &HeaderTable) -> Value {
+    table.iter().map(|(name, value)| (name.clone(), header(value))).collect::<Map<_, _>>().into()
+}
+
+fn header(value: &HeaderValue) -> Value {
+    match value {
+        HeaderValue::Boolean(value) => json!(value),
+        HeaderValue::Integer(value) => json!(value),
+        // Not `Display`: of two shortest texts at the same distance it takes the other one.
+        HeaderValue::Float(value) if value.is_finite() => {
+            number_value(&serde_json::to_string(value).unwrap())
+        }
+        HeaderValue::Double(value) if value.is_finite() => json!(value),
+        HeaderValue::Float(_) | HeaderValue::Double(_) | HeaderValue::Void => Value::Null,
+        HeaderValue::Decimal { scale: 0, value } => json!(value),
+        HeaderValue::Decimal { scale, value } => number_value(&format!("{value}e-{scale}")),
+        HeaderValue::LongString(bytes) => json!({ "bytes": signed_value(bytes) }),
+        HeaderValue::ByteArray(bytes) => signed_value(bytes),
+        HeaderValue::Timestamp(seconds) => date_value(*seconds),
+        HeaderValue::Table(table) => table_value(table),
+        HeaderValue::Array(values) => values.iter().map(header).collect(),
+    }
+}
+
+fn record_value(message: &Message) -> Value {
+    let properties = &message.properties;
+    json!({
+        "basicProperties": {
+            "contentType": properties.content_type,
+            "contentEncoding": properties.content_encoding,
+            "headers": properties.headers.as_ref().map(table_value),
+            "deliveryMode": properties.delivery_mode,
+            "priority": properties.priority,
+            "correlationId": properties.correlation_id,
+            "replyTo": properties.reply_to,
+            "expiration": properties.expiration,
+            "messageId": properties.message_id,
+            "timestamp": properties.timestamp.map(date_value),
+            "type": properties.kind,
+            "userId": properties.user_id,
+            "appId": properties.app_id,
+            "clusterId": properties.cluster_id,
+            "bodySize": message.body.len(),
+        },
+        "redelivered": message.redelivered,
+        "data": STANDARD.encode(&message.body),
+    })
+}
+
+fn text_of(message: &Message) -> String {
+    let mut text = String::new();
+    write(&mut text, message);
+    text
+}
+
+fn with_header(value: HeaderValue) -> Message {
+    let headers = Some(vec![("name".to_owned(), value)]);
+    Message {
+        properties: BasicProperties { headers, ..BasicProperties::default() },
+        ..Message::default()
+    }
+}
+
+fn header_text(value: HeaderValue) -> String {
+    let mut text = String::new();
+    header_value(&mut text, &value, HEADER_LEVELS_MAX);
+    text
+}
+
+/// So many arrays, one inside another.
+fn nested_arrays(count: usize) -> HeaderValue {
+    let innermost = HeaderValue::Array(Vec::new());
+    (1..count).fold(innermost, |inner, _| HeaderValue::Array(vec![inner]))
+}
+
+proptest! {
+    #[test]
+    fn a_float_is_read_back_as_itself(value in prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL) {
+        let text = header_text(HeaderValue::Float(value));
+        prop_assert_eq!(text.parse::<f32>(), Ok(value));
+    }
+
+    #[test]
+    fn a_record_is_as_long_as_it_was_said_to_be_and_says_the_same(message in message()) {
+        let text = text_of(&message);
+        prop_assert_eq!(message.record_bytes(), text.len());
+        let parsed: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(parsed, record_value(&message));
+    }
+
+    #[test]
+    fn an_event_is_as_long_as_it_was_said_to_be_and_keeps_the_order(
+        messages in prop::collection::vec(message(), 0..4),
+        names in prop::array::uniform3(text()),
+    ) {
+        let [arn, queue, virtual_host] = names;
+        let envelope = Envelope::rabbitmq(&arn, &queue, &virtual_host);
+        let records_bytes = messages.iter().map(Message::record_bytes).sum();
+        let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
+        let event = envelope.encode(&messages, event_bytes);
+        prop_assert_eq!(event.len(), event_bytes);
+        prop_assert_eq!(event.capacity(), event_bytes);
+
+        let records: Vec<Value> = messages.iter().map(record_value).collect();
+        let parsed: Value = serde_json::from_str(&event).unwrap();
+        prop_assert_eq!(parsed, json!({
+            "eventSource": "aws:rmq",
+            "eventSourceArn": arn,
+            "rmqMessagesByQueue": { format!("{queue}::{virtual_host}"): records },
+        }));
+    }
+}
+
+#[test]
+fn floats_are_spelled_for_their_own_width() {
+    assert_eq!(header_text(HeaderValue::Float(1.1)), "1.1");
+    assert_eq!(header_text(HeaderValue::Double(1.1)), "1.1");
+    assert_eq!(header_text(HeaderValue::Double(1e300)), "1e+300");
+    assert_eq!(header_text(HeaderValue::Double(5e-324)), "5e-324");
+    assert_eq!(header_text(HeaderValue::Float(-0.0)), "-0.0");
+    assert_eq!(header_text(HeaderValue::Float(f32::NAN)), "null");
+    assert_eq!(header_text(HeaderValue::Double(f64::NEG_INFINITY)), "null");
+}
+
+#[test]
+fn decimals_are_exact() {
+    let decimal = |scale, value| header_text(HeaderValue::Decimal { scale, value });
+    assert_eq!(decimal(0, -7), "-7");
+    assert_eq!(decimal(2, 12_345), "123.45");
+    assert_eq!(decimal(2, 100), "1.00");
+    assert_eq!(decimal(2, -5), "-0.05");
+    assert_eq!(decimal(2, 0), "0.00");
+    assert_eq!(decimal(10, i32::MIN), "-0.2147483648");
+    assert_eq!(decimal(6, 1), "0.000001");
+    assert_eq!(decimal(7, 1), "1e-7");
+    assert_eq!(decimal(255, i32::MAX), "2147483647e-255");
+}
+
+#[test]
+fn nesting_beyond_the_bound_is_null() {
+    let (open, close) = ("[".repeat(64), "]".repeat(64));
+    assert_eq!(header_text(nested_arrays(64)), format!("{open}{close}"));
+    assert_eq!(header_text(nested_arrays(65)), format!("{open}null{close}"));
+}
+
+#[test]
+fn hostile_nesting_still_makes_a_record_that_parses() {
+    let message = with_header(nested_arrays(1_000));
+    let text = text_of(&message);
+    assert_eq!(message.record_bytes(), text.len());
+    assert!(serde_json::from_str::<Value>(&text).is_ok());
+}
+
+#[test]
+fn a_printed_message_does_not_show_its_body() {
+    let message = Message { body: b"secret".to_vec(), ..Message::default() };
+    let printed = format!("{message:?}");
+    assert!(printed.contains("body_bytes: 6"), "{printed}");
+    assert!(!printed.contains("115"), "{printed}");
+}

@@ -1,0 +1,177 @@
+//! The configuration file: TOML in, plain checked structs out, or every problem at once.
+//!
+//! Stands before everything else: the host is wired from a [`Config`] and from nothing else. The
+//! crates below know no file format; whoever wires them converts these structs into theirs.
+//!
+//! ```text
+//! text ─TOML─▶ spanned tables ─section by section─▶ Config
+//!                                      └──────────▶ problems, each with its line and key
+//! ```
+//!
+//! What must never happen: a key that is not understood is passed over, a value is changed to fit
+//! its range, or a password shows in an error, in `Debug` output or in advice.
+
+mod advice;
+mod broker;
+mod credentials;
+mod error;
+mod read;
+mod section;
+mod value;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use broker::BrokerConfig;
+pub use credentials::{Credentials, CredentialsError, Login, Secret};
+pub use error::{ConfigError, Problem};
+pub use value::{parse_duration, parse_size};
+
+/// A whole configuration file, checked: references point at something, values are in range.
+///
+/// What is named here need not exist: no component was opened, no broker was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The section `[host]`.
+    pub host: HostConfig,
+    /// The sections `[broker.NAME]`.
+    pub brokers: BTreeMap<String, BrokerConfig>,
+    /// The sections `[function.NAME]`.
+    pub functions: BTreeMap<String, FunctionConfig>,
+    /// The sections `[mapping.NAME]`, whose brokers and functions are in the two maps above.
+    pub mappings: BTreeMap<String, MappingConfig>,
+}
+
+/// What concerns the host as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostConfig {
+    /// The folder that belongs to one running host.
+    pub data_dir: PathBuf,
+    /// The region in default ARNs; it names no place.
+    pub region: String,
+    /// The account in default ARNs, twelve digits.
+    pub account_id: String,
+    /// The longest that a drain may take before what still runs is cut off and requeued.
+    pub drain_timeout: Duration,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A handler and its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionConfig {
+    /// The handler's file.
+    pub component: PathBuf,
+    /// The longest that one invocation may run: more than nothing, at most 14 minutes.
+    pub timeout: Duration,
+    /// The most linear memory of one instance, in bytes: 1 MiB to 4 GiB.
+    pub memory_bytes: u64,
+    /// The fuel that one second of `timeout` buys. Its product with any timeout fits an `i64`.
+    pub fuel_per_second: u64,
+    /// Whether an instance is kept for the next batch.
+    pub instance_reuse: bool,
+}
+
+/// An event source mapping: a queue, a function, and how messages become batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingConfig {
+    /// The broker, a key of [`Config::brokers`].
+    pub broker: String,
+    /// The queue, 1 to 255 bytes.
+    pub queue: String,
+    /// The virtual host that the queue is in, 1 to 255 bytes.
+    pub virtual_host: String,
+    /// The function, a key of [`Config::functions`].
+    pub function: String,
+    /// The most records in one event, 1 to 10,000.
+    pub batch_size: NonZeroU16,
+    /// The longest that a batch waits for more after its first record, in whole milliseconds.
+    pub maximum_batching_window: Duration,
+    /// The most batches that run at once, 1 to 1,000.
+    pub maximum_concurrency: NonZeroU16,
+    /// The most unsettled deliveries that the broker gives. Never 0, which AMQP 0-9-1 (`basic.qos`)
+    /// takes for no limit at all.
+    pub prefetch: NonZeroU16,
+    /// Whether the mapping starts with the host.
+    pub enabled: bool,
+    /// The mapping's identity, where the file sets it; [`Config::mapping_uuid`] knows the default.
+    pub uuid: Option<Uuid>,
+}
+
+impl Config {
+    /// Reads a configuration file. Relative paths in it are taken from the file's folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Unreadable`] if the file cannot be read, otherwise as [`Config::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads a configuration from `text`; `path` is where it stands, for errors and for the paths
+    /// in it. Touches no file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with every problem of the text, in the order of its lines. Text
+    /// that is not TOML is not looked into any further.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use gristmill::config::Config;
+    ///
+    /// let text = "[host]\ndrain_timout = '10s'\n";
+    /// let error = Config::parse(text, Path::new("gristmill.toml")).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "gristmill.toml:2: host.drain_timout: unknown key; did you mean `drain_timeout`?"
+    /// );
+    /// ```
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        read::config(text, path)
+    }
+
+    /// What is allowed but seldom meant, one sentence each: credentials in a URL, mappings that
+    /// compete for one queue, functions without a mapping.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        advice::advice(self)
+    }
+
+    /// The ARN that events give for a broker whose section sets none, in the shape of Amazon MQ's:
+    /// `arn:aws:mq:REGION:ACCOUNT:broker:NAME:b-UUID`.
+    ///
+    /// It is the same in every run on one data directory, whose id is `data_dir_id`.
+    #[must_use]
+    pub fn default_arn(&self, broker: &str, data_dir_id: Uuid) -> String {
+        let HostConfig { region, account_id, .. } = &self.host;
+        let id = Uuid::new_v5(&data_dir_id, format!("broker/{broker}").as_bytes());
+        format!("arn:aws:mq:{region}:{account_id}:broker:{broker}:b-{id}")
+    }
+
+    /// A mapping's identity: the `uuid` that its section sets, or one made of its name.
+    ///
+    /// It is the same in every run on one data directory, whose id is `data_dir_id`.
+    #[must_use]
+    pub fn mapping_uuid(&self, mapping: &str, data_dir_id: Uuid) -> Uuid {
+        let set = self.mappings.get(mapping).and_then(|mapping| mapping.uuid);
+        set.unwrap_or_else(|| Uuid::new_v5(&data_dir_id, format!("mapping/{mapping}").as_bytes()))
+    }
+}

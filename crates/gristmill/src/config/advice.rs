@@ -1,0 +1,54 @@
+//! What a configuration allows and its author has probably not meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Config, Credentials};
+
+/// One sentence for each finding: brokers first, then mappings, then functions.
+pub(super) fn advice(config: &Config) -> Vec<String> {
+    let mut advice = credentials_in_urls(config);
+    advice.extend(competing_mappings(config));
+    advice.extend(unused_functions(config));
+    advice
+}
+
+fn credentials_in_urls(config: &Config) -> Vec<String> {
+    let in_url = |credentials: &Credentials| matches!(credentials, Credentials::Url(_));
+    let brokers = config.brokers.iter().filter(|(_, broker)| in_url(&broker.credentials));
+    brokers
+        .map(|(name, _)| {
+            format!(
+                "broker.{name}.url holds credentials, which whoever reads the file can see; \
+                 put them into an environment variable or a file that `credentials` names"
+            )
+        })
+        .collect()
+}
+
+/// Mappings on one queue. Disabled ones take nothing and are left out.
+fn competing_mappings(config: &Config) -> Vec<String> {
+    let mut by_queue: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for (name, mapping) in config.mappings.iter().filter(|(_, mapping)| mapping.enabled) {
+        let queue = (&mapping.broker, &mapping.virtual_host, &mapping.queue);
+        by_queue.entry(queue).or_default().push(format!("mapping.{name}"));
+    }
+    let shared = by_queue.into_iter().filter(|(_, mappings)| mappings.len() > 1);
+    shared
+        .map(|((broker, virtual_host, queue), mappings)| {
+            format!(
+                "{} compete for the messages of the queue {queue:?} of broker.{broker} \
+                 (virtual host {virtual_host:?}): each message goes to one of them only",
+                mappings.join(" and ")
+            )
+        })
+        .collect()
+}
+
+fn unused_functions(config: &Config) -> Vec<String> {
+    let used: BTreeSet<&String> =
+        config.mappings.values().map(|mapping| &mapping.function).collect();
+    let unused = config.functions.keys().filter(|name| !used.contains(name));
+    unused
+        .map(|name| format!("function.{name} is used by no mapping, so nothing calls it"))
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! From text to [`Config`]: the sections of the file, their keys, defaults and ranges.
+//!
+//! Brokers and functions are read first, because mappings refer to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+use uuid::Uuid;
+
+use super::error::Problems;
+use super::section::Section;
+use super::{
+    Config, ConfigError, FunctionConfig, HostConfig, LogFormat, MappingConfig, broker, value,
+};
+
+/// The longest that Lambda's event source mapping for Amazon MQ lets a function run.
+const TIMEOUT_MAX: Duration = Duration::from_secs(14 * 60);
+
+/// The longest batching window, Lambda's.
+const WINDOW_MAX: Duration = Duration::from_secs(300);
+
+/// The longest drain, well over what the longest timeout needs.
+const DRAIN_MAX: Duration = Duration::from_secs(3600);
+
+/// From what a small handler needs for its stack and data to all that 32-bit WebAssembly addresses.
+const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
+
+/// The most is chosen so that the budget of the longest timeout, 840 s, fits an `i64`.
+const FUEL_PER_SECOND: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
+
+/// The batch size and batching window of a mapping that sets none.
+const BATCH_SIZE: NonZeroU16 = NonZeroU16::new(100).unwrap();
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Reads the text of a whole file that stands at `path`.
+pub(super) fn config(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let mut problems = Problems::new(text);
+    let config = match DeTable::parse_recoverable(text) {
+        (root, errors) if errors.is_empty() => {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            Some(sections(Section::root(root.into_inner(), &mut problems), folder))
+        }
+        (_, errors) => {
+            for error in errors {
+                let at = error.span().map_or(0, |span| span.start);
+                problems.add(at, "", format!("not TOML: {}", error.message()));
+            }
+            None
+        }
+    };
+    match (config, problems.into_sorted()) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) => Err(ConfigError::Invalid { path: path.to_owned(), problems }),
+    }
+}
+
+fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
+    let host = host(root.table("host"), folder);
+    let (broker_names, brokers) =
+        root.table("broker").each(|section| broker::read(section, folder));
+    let (function_names, functions) =
+        root.table("function").each(|section| function(section, folder));
+    let mut uuids = BTreeSet::new();
+    let (_, mappings) = root
+        .table("mapping")
+        .each(|section| mapping(section, &broker_names, &function_names, &mut uuids));
+    root.finish();
+    Config {
+        host,
+        brokers: BTreeMap::from_iter(brokers),
+        functions: BTreeMap::from_iter(functions),
+        mappings: BTreeMap::from_iter(mappings),
+    }
+}
+
+fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
+    let drain_range = Duration::ZERO..=DRAIN_MAX;
+    let host = HostConfig {
+        data_dir: section.or("data_dir", folder.join("data"), |value| value::path(value, folder)),
+        region: section.or("region", "us-east-1".to_owned(), region),
+        account_id: section.or("account_id", "000000000000".to_owned(), account_id),
+        drain_timeout: section.or("drain_timeout", Duration::from_secs(30), |value| {
+            value::duration_in(value, drain_range)
+        }),
+        log_format: section.or("log_format", LogFormat::Text, log_format),
+    };
+    section.finish();
+    host
+}
+
+fn region(value: &DeValue<'_>) -> Result<String, String> {
+    let region = value::string(value)?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&region.len()) && region.bytes().all(allowed) {
+        Ok(region.to_owned())
+    } else {
+        Err(format!("{region:?} is not a region; write a name such as \"us-east-1\""))
+    }
+}
+
+fn account_id(value: &DeValue<'_>) -> Result<String, String> {
+    let account_id = value.as_str().ok_or_else(|| {
+        value::wrong_type(value, "a string of twelve digits, such as \"000000000000\"")
+    })?;
+    if account_id.len() == 12 && account_id.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(account_id.to_owned())
+    } else {
+        Err(format!("{account_id:?} is not an account id; write twelve digits"))
+    }
+}
+
+fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
+    match value::string(value)? {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => {
+            let hint = value::hint(other, ["text", "json"].into_iter());
+            Err(format!("there is no log format {other:?}; {hint}"))
+        }
+    }
+}
+
+fn function(mut section: Section<'_, '_>, folder: &Path) -> Option<FunctionConfig> {
+    let component = section
+        .required("component", "the path of the handler", |value| value::path(value, folder));
+    let timeout = section.or("timeout", TIMEOUT_MAX, timeout);
+    let memory_bytes = section.or("memory", 128 << 20, |value| value::size(value, MEMORY_BYTES));
+    let fuel_per_second = section
+        .or("fuel_per_second", 20_000_000_000, |value| value::integer(value, FUEL_PER_SECOND));
+    let instance_reuse = section.or("instance_reuse", true, value::boolean);
+    section.finish();
+    let component = component?;
+    Some(FunctionConfig { component, timeout, memory_bytes, fuel_per_second, instance_reuse })
+}
+
+fn timeout(value: &DeValue<'_>) -> Result<Duration, String> {
+    let timeout = value::duration(value)?;
+    if timeout > TIMEOUT_MAX {
+        return Err(format!(
+            "{} is more than 14m, the longest that Lambda's event source mapping for Amazon MQ \
+             lets a function run",
+            value::string(value)?
+        ));
+    }
+    if timeout.is_zero() {
+        return Err(format!("{} leaves no time to run; write at least 1ms", value::string(value)?));
+    }
+    Ok(timeout)
+}
+
+fn mapping(
+    mut section: Section<'_, '_>,
+    brokers: &[String],
+    functions: &[String],
+    uuids: &mut BTreeSet<Uuid>,
+) -> Option<MappingConfig> {
+    let broker = section
+        .required("broker", "the name of a broker", |value| one_of(value, "broker", brokers));
+    let queue = section.required("queue", "the queue's name", value::short_string);
+    let virtual_host = section.or("virtual_host", "/".to_owned(), value::short_string);
+    let function = section.required("function", "the name of a function", |value| {
+        one_of(value, "function", functions)
+    });
+    let batch_size = section.or("batch_size", BATCH_SIZE, |value| value::count(value, 10_000));
+    let window = section.or("maximum_batching_window", WINDOW, |value| {
+        value::duration_in(value, Duration::ZERO..=WINDOW_MAX)
+    });
+    let maximum_concurrency =
+        section.or("maximum_concurrency", NonZeroU16::MIN, |value| value::count(value, 1_000));
+    let prefetch =
+        section.or("prefetch", default_prefetch(batch_size, maximum_concurrency), |value| {
+            value::count(value, u16::MAX)
+        });
+    let enabled = section.or("enabled", true, value::boolean);
+    let uuid = section.optional("uuid", |value| uuid(value, uuids));
+    section.finish();
+    Some(MappingConfig {
+        broker: broker?,
+        queue: queue?,
+        virtual_host,
+        function: function?,
+        batch_size,
+        maximum_batching_window: window,
+        maximum_concurrency,
+        prefetch,
+        enabled,
+        uuid,
+    })
+}
+
+/// Enough for every running batch and one that fills meanwhile, as far as AMQP can count.
+fn default_prefetch(batch_size: NonZeroU16, maximum_concurrency: NonZeroU16) -> NonZeroU16 {
+    batch_size.saturating_mul(maximum_concurrency.saturating_add(1))
+}
+
+/// A reference to one of the named sections.
+fn one_of(value: &DeValue<'_>, what: &str, names: &[String]) -> Result<String, String> {
+    let written = value::string(value)?;
+    if names.iter().any(|name| name == written) {
+        return Ok(written.to_owned());
+    }
+    let hint = value::hint(written, names.iter().map(String::as_str));
+    Err(format!("there is no {what} {written:?}; {hint}"))
+}
+
+/// A UUID that no mapping before this one has: it names the consumer, and two would be one.
+fn uuid(value: &DeValue<'_>, taken: &mut BTreeSet<Uuid>) -> Result<Uuid, String> {
+    let written = value::string(value)?;
+    let uuid = Uuid::parse_str(written).map_err(|_| {
+        format!("{written:?} is not a UUID; write 32 hexadecimal digits as 8-4-4-4-12")
+    })?;
+    if taken.insert(uuid) {
+        Ok(uuid)
+    } else {
+        Err("is the uuid of another mapping; give each its own".to_owned())
+    }
+}

@@ -1,0 +1,147 @@
+//! One table of the file while it is being read: key after key is taken out and checked, and
+//! whatever is left in the end is unknown.
+//!
+//! A key that is wrong becomes a problem and reads as absent, so that the keys after it are still
+//! checked. The values that stand in for it are never seen: a file with a problem gives no
+//! configuration.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Problems;
+use super::value;
+
+/// One table, with the place where problems with it are noted.
+pub(super) struct Section<'p, 't> {
+    /// The table's full path, such as `mapping.orders`; empty for the whole file.
+    path: String,
+    /// The byte offset of the table's name, where problems with absent keys are noted.
+    at: usize,
+    /// What has not been taken yet.
+    left: DeTable<'t>,
+    /// Every key that was asked for, present or not: what an unknown key is compared with.
+    known: Vec<&'static str>,
+    problems: &'p mut Problems<'t>,
+}
+
+impl<'p, 't> Section<'p, 't> {
+    /// The whole file.
+    pub(super) fn root(table: DeTable<'t>, problems: &'p mut Problems<'t>) -> Self {
+        Self { path: String::new(), at: 0, left: table, known: Vec::new(), problems }
+    }
+
+    /// Takes a key that has to be there. `what` completes "missing; set it to".
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        read: impl FnOnce(&DeValue<'t>) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.left.contains_key(key) {
+            let path = self.path_of(key);
+            self.problems.add(self.at, &path, format!("missing; set it to {what}"));
+        }
+        self.optional(key, read)
+    }
+
+    /// Takes a key that has a default.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&DeValue<'t>) -> Result<T, String>,
+    ) -> T {
+        self.optional(key, read).unwrap_or(default)
+    }
+
+    /// Takes a key that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&DeValue<'t>) -> Result<T, String>,
+    ) -> Option<T> {
+        self.known.push(key);
+        let value = self.left.remove(key)?;
+        match read(value.get_ref()) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                let path = self.path_of(key);
+                self.problems.add(value.span().start, &path, message);
+                None
+            }
+        }
+    }
+
+    /// Takes the table `key`; an absent one is empty.
+    pub(super) fn table(&mut self, key: &'static str) -> Section<'_, 't> {
+        self.known.push(key);
+        let path = self.path_of(key);
+        let (at, value) = match self.left.remove_entry(key) {
+            Some((name, value)) => (name.span().start, Some(value)),
+            None => (self.at, None),
+        };
+        let left = value.and_then(|value| into_table(value, &path, self.problems));
+        let left = left.unwrap_or_default();
+        Section { path, at, left, known: Vec::new(), problems: &mut *self.problems }
+    }
+
+    /// Takes every table in this one, by name, and reads it as a section of its own.
+    ///
+    /// Gives all names, those with problems among them, so that whoever refers to a section that is
+    /// wrong is not told that it is missing; and what was read.
+    pub(super) fn each<T>(
+        mut self,
+        mut read: impl FnMut(Section<'_, 't>) -> Option<T>,
+    ) -> (Vec<String>, Vec<(String, T)>) {
+        let (mut names, mut sections) = (Vec::new(), Vec::new());
+        for (name, value) in std::mem::take(&mut self.left) {
+            let path = self.path_of(name.get_ref());
+            let at = name.span().start;
+            let name = name.into_inner().into_owned();
+            if let Err(message) = value::name(&name) {
+                self.problems.add(at, &path, message);
+            }
+            if let Some(left) = into_table(value, &path, self.problems) {
+                let problems = &mut *self.problems;
+                let section = Section { path, at, left, known: Vec::new(), problems };
+                sections.extend(read(section).map(|section| (name.clone(), section)));
+            }
+            names.push(name);
+        }
+        (names, sections)
+    }
+
+    /// Ends the reading: what nobody asked for is unknown.
+    pub(super) fn finish(mut self) {
+        for (key, _) in std::mem::take(&mut self.left) {
+            let path = self.path_of(key.get_ref());
+            let hint = value::hint(key.get_ref(), self.known.iter().copied());
+            self.problems.add(key.span().start, &path, format!("unknown key; {hint}"));
+        }
+    }
+
+    /// The full path of a key in this table, quoted where TOML would want it quoted.
+    fn path_of(&self, key: &str) -> String {
+        let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let key = if !key.is_empty() && key.chars().all(bare) {
+            key.to_owned()
+        } else {
+            format!("{key:?}")
+        };
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+    }
+}
+
+fn into_table<'t>(
+    found: Spanned<DeValue<'t>>,
+    path: &str,
+    problems: &mut Problems<'t>,
+) -> Option<DeTable<'t>> {
+    let at = found.span().start;
+    let found = found.into_inner();
+    let DeValue::Table(table) = found else {
+        problems.add(at, path, value::wrong_type(&found, "a table"));
+        return None;
+    };
+    Some(table)
+}

@@ -1,0 +1,215 @@
+//! What is said about files that are wrong, key by key.
+//!
+//! What must never happen: a wrong file is accepted, or refused without its line and key.
+
+use std::error::Error as _;
+use std::path::Path;
+
+use gristmill::config::Config;
+use insta::assert_snapshot;
+
+use crate::{FULL, refused, refused_values};
+
+#[test]
+fn a_file_that_is_missing_is_named() {
+    let error = Config::load(Path::new("no/such/gristmill.toml")).unwrap_err();
+    assert_snapshot!(error, @"cannot read the configuration file no/such/gristmill.toml: check that it exists and may be read");
+    assert!(error.source().is_some());
+}
+
+#[test]
+fn all_problems_are_told_in_the_order_of_their_lines() {
+    let text = r#"
+[mapping.orders]
+queue = 7
+batch_sise = 10
+broker = "shp"
+
+[plugins]
+dir = "plugins"
+
+[function."my totals"]
+timeout = "10"
+
+[broker.shop]
+type = "activemq"
+url = "amqp://localhost/"
+
+[host]
+log_format = "jsn"
+"#;
+    assert_snapshot!(refused(text), @r#"
+    gristmill.toml:2: mapping.orders.function: missing; set it to the name of a function
+    gristmill.toml:3: mapping.orders.queue: is an integer, but has to be a string
+    gristmill.toml:4: mapping.orders.batch_sise: unknown key; did you mean `batch_size`?
+    gristmill.toml:5: mapping.orders.broker: there is no broker "shp"; did you mean `shop`?
+    gristmill.toml:7: plugins: unknown key; choose from `host`, `broker`, `function`, `mapping`
+    gristmill.toml:10: function."my totals": a name has 1 to 64 characters, each a letter of a-z or A-Z, a digit, `-` or `_`
+    gristmill.toml:10: function."my totals".component: missing; set it to the path of the handler
+    gristmill.toml:11: function."my totals".timeout: "10" is not a duration; write whole numbers with their units, such as "500ms", "10s", "14m", "1h" or "1m30s"
+    gristmill.toml:14: broker.shop.type: this version has no broker type "activemq"; the only one is `rabbitmq`
+    gristmill.toml:15: broker.shop.url: has a path; take it off, slash included: a mapping names its virtual host in `virtual_host`, and a `/` of the password is written %2F
+    gristmill.toml:18: host.log_format: there is no log format "jsn"; did you mean `json`?
+    "#);
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_line() {
+    assert_snapshot!(refused("[host]\nregion = \"a\"\nregion = \"b\"\n[mapping.a\nqueue ="), @"
+    gristmill.toml:3: not TOML: duplicate key
+    gristmill.toml:4: not TOML: unclosed table, expected `]`
+    ");
+}
+
+#[test]
+fn tables_have_to_be_tables() {
+    assert_snapshot!(refused("function = 3\nbroker.shop = \"amqp://h\"\n[[mapping]]\n"), @"
+    gristmill.toml:1: function: is an integer, but has to be a table
+    gristmill.toml:2: broker.shop: is a string, but has to be a table
+    gristmill.toml:3: mapping: is an array, but has to be a table
+    ");
+}
+
+#[test]
+fn unknown_keys_get_the_nearest_or_all() {
+    assert_snapshot!(refused("[host]\ndrain_timout = '1s'\nport = 80\n\"a\\nb\" = 1"), @r#"
+    gristmill.toml:2: host.drain_timout: unknown key; did you mean `drain_timeout`?
+    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`
+    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`
+    "#);
+}
+
+#[test]
+fn references_get_the_nearest_or_all() {
+    let brokers = "[broker.shop]\ntype = 'rabbitmq'\nurl = 'amqp://h'\n";
+    let mapping = "[mapping.m]\nqueue = 'q'\nbroker = 'shpo'\nfunction = 'totals'\n";
+    assert_snapshot!(refused(&format!("{brokers}{mapping}")), @r#"
+    gristmill.toml:6: mapping.m.broker: there is no broker "shpo"; did you mean `shop`?
+    gristmill.toml:7: mapping.m.function: there is no function "totals"; there is none to choose from
+    "#);
+}
+
+#[test]
+fn a_section_with_a_problem_is_not_missing_too() {
+    let text = "[broker.b]\n[function.f]\ncomponent = 'f.wasm'\n\
+                [mapping.m]\nqueue = 'q'\nbroker = 'b'\nfunction = 'f'\n";
+    assert_snapshot!(refused(text), @r#"
+    gristmill.toml:1: broker.b.type: missing; set it to "rabbitmq"
+    gristmill.toml:1: broker.b.url: missing; set it to the broker's URL, amqp://HOST:PORT
+    "#);
+}
+
+#[test]
+fn host_values_out_of_range_or_type() {
+    assert_snapshot!(refused_values("host", "account_id", &["12", "'12'"]), @r#"
+    12: is an integer, but has to be a string of twelve digits, such as "000000000000"
+    '12': "12" is not an account id; write twelve digits
+    "#);
+    assert_snapshot!(refused_values("host", "region", &["''", "'Mars 1'"]), @r#"
+    '': "" is not a region; write a name such as "us-east-1"
+    'Mars 1': "Mars 1" is not a region; write a name such as "us-east-1"
+    "#);
+    assert_snapshot!(refused_values("host", "data_dir", &["''", "[]"]), @"
+    '': is empty, but has to be a path
+    []: is an array, but has to be a string
+    ");
+    assert_snapshot!(refused_values("host", "log_format", &["'xml'", "true"]), @r#"
+    'xml': there is no log format "xml"; choose from `text`, `json`
+    true: is a boolean, but has to be a string
+    "#);
+}
+
+#[test]
+fn durations_out_of_spelling_or_range() {
+    let values = ["10", "1.5", "'1.5s'", "'61m'"];
+    assert_snapshot!(refused_values("host", "drain_timeout", &values), @r#"
+    10: 10 has no unit; write a duration, such as "10s" or "10ms"
+    1.5: is a float, but has to be a duration, such as "10s"
+    '1.5s': "1.5s" is not a duration; write whole numbers with their units, such as "500ms", "10s", "14m", "1h" or "1m30s"
+    '61m': 61m is out of range; it has to be between 0s and 1h
+    "#);
+    let misspelt =
+        "|10|s|-1s|10 s|10sec|30s1m|1s1s|1m30|10µs|99999999999999999999h|9999999999999999h";
+    for text in misspelt.split('|') {
+        let said = refused_values("host", "drain_timeout", &[&format!("'{text}'")]);
+        assert!(said.contains("is not a duration"), "{said}");
+    }
+    assert_snapshot!(refused_values("broker.b", "heartbeat", &["'0s'", "'1s500ms'", "'2h'"]), @"
+    '0s': 0s is out of range; it has to be between 1s and 1h
+    '1s500ms': 1s500ms is not whole seconds, in which AMQP counts
+    '2h': 2h is out of range; it has to be between 1s and 1h
+    ");
+    assert_snapshot!(refused_values("function.f", "timeout", &["'0s'", "'14m1ms'", "840"]), @r#"
+    '0s': 0s leaves no time to run; write at least 1ms
+    '14m1ms': 14m1ms is more than 14m, the longest that Lambda's event source mapping for Amazon MQ lets a function run
+    840: 840 has no unit; write a duration, such as "840s" or "840ms"
+    "#);
+    assert_snapshot!(refused_values("mapping.m", "maximum_batching_window", &["'301s'"]), @"'301s': 301s is out of range; it has to be between 0s and 5m");
+}
+
+#[test]
+fn sizes_out_of_spelling_or_range() {
+    let values = ["'64MB'", "'1023KiB'", "'5GiB'", "4294967297", "1e9"];
+    assert_snapshot!(refused_values("function.f", "memory", &values), @r#"
+    '64MB': "64MB" is not a size; write a whole number with the unit KiB, MiB or GiB, such as "128MiB", or an integer of bytes
+    '1023KiB': 1023KiB is out of range; it has to be between 1MiB and 4GiB
+    '5GiB': 5GiB is out of range; it has to be between 1MiB and 4GiB
+    4294967297: 4294967297 is out of range; it has to be between 1048576 and 4294967296
+    1e9: is a float, but has to be a size, such as "128MiB"
+    "#);
+    for value in ["''", "'64'", "'1.5GiB'", "'MiB'", "'64mib'", "'99999999999GiB'"] {
+        let said = refused_values("function.f", "memory", &[value]);
+        assert!(said.contains("is not a size"), "{said}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_or_type() {
+    assert_snapshot!(refused_values("mapping.m", "batch_size", &["0", "10001", "-1", "'5'", "1.0"]), @"
+    0: 0 is out of range; it has to be between 1 and 10000
+    10001: 10001 is out of range; it has to be between 1 and 10000
+    -1: -1 is out of range; it has to be between 1 and 10000
+    '5': is a string, but has to be an integer
+    1.0: is a float, but has to be an integer
+    ");
+    assert_snapshot!(refused_values("mapping.m", "maximum_concurrency", &["0", "1001"]), @"
+    0: 0 is out of range; it has to be between 1 and 1000
+    1001: 1001 is out of range; it has to be between 1 and 1000
+    ");
+    assert_snapshot!(refused_values("mapping.m", "prefetch", &["0", "65536", "0xFFFFFFFFFFFFFFFFFF"]), @"
+    0: 0 is out of range; it has to be between 1 and 65535
+    65536: 65536 is out of range; it has to be between 1 and 65535
+    0xFFFFFFFFFFFFFFFFFF: 0xFFFFFFFFFFFFFFFFFF is out of range; it has to be between 1 and 65535
+    ");
+    assert_snapshot!(refused_values("function.f", "fuel_per_second", &["999999"]), @"999999: 999999 is out of range; it has to be between 1000000 and 1000000000000000");
+}
+
+#[test]
+fn other_values_of_a_mapping() {
+    let long = format!("'{}'", "q".repeat(256));
+    let said = refused_values("mapping.m", "queue", &["''", &long]).replace(&long, "256 letters");
+    assert_snapshot!(said, @"
+    '': is empty, but has to be 1 to 255 bytes long
+    256 letters: is 256 bytes long, but has to be 1 to 255
+    ");
+    assert_snapshot!(refused_values("mapping.m", "enabled", &["'yes'", "1979-05-27"]), @"
+    'yes': is a string, but has to be a boolean, `true` or `false`
+    1979-05-27: is a date-time, but has to be a boolean, `true` or `false`
+    ");
+    assert_snapshot!(refused_values("mapping.m", "uuid", &["'1234'", "12"]), @r#"
+    '1234': "1234" is not a UUID; write 32 hexadecimal digits as 8-4-4-4-12
+    12: is an integer, but has to be a string
+    "#);
+    let twice = FULL
+        .replace("[mapping]\n", "[mapping]\naudit.uuid = '8f14e45f-ceea-467f-a8d4-0123456789ab'\n");
+    assert_snapshot!(refused(&twice), @"gristmill.toml:37: mapping.orders.uuid: is the uuid of another mapping; give each its own");
+}
+
+#[test]
+fn types_and_arns_of_brokers() {
+    assert_snapshot!(refused_values("broker.b", "type", &["'activemq'", "'rabitmq'"]), @r#"
+    'activemq': this version has no broker type "activemq"; the only one is `rabbitmq`
+    'rabitmq': this version has no broker type "rabitmq"; did you mean `rabbitmq`?
+    "#);
+    assert_snapshot!(refused_values("broker.b", "arn", &["'mq:1'"]), @r#"'mq:1': "mq:1" is not an ARN; it has to begin with arn:"#);
+}

@@ -1,0 +1,101 @@
+//! The rules of batching.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use gristmill_event::{EVENT_BYTES_MAX, Message};
+use proptest::prelude::*;
+
+use super::*;
+
+const WINDOW: Duration = Duration::from_millis(500);
+
+fn batcher(records_max: usize, bytes_max: usize) -> Batcher {
+    let records_max = NonZeroUsize::new(records_max).unwrap();
+    let envelope = Arc::new(Envelope::rabbitmq("arn", "orders", "/"));
+    Batcher::new(BatchLimits { records_max, bytes_max, window: WINDOW }, envelope, Epoch(1))
+}
+
+fn delivery(tag: u64, body_bytes: usize) -> Delivery {
+    let message = Message { body: vec![b'x'; body_bytes], ..Message::default() };
+    Delivery { token: DeliveryToken { epoch: Epoch(1), tag }, message }
+}
+
+fn tags(batches: &VecDeque<Batch>) -> Vec<Vec<u64>> {
+    let tags = |batch: &Batch| batch.tokens().iter().map(|token| token.tag).collect();
+    batches.iter().map(tags).collect()
+}
+
+#[test]
+fn a_full_batch_closes_and_the_next_one_begins() {
+    let (mut batcher, now) = (batcher(2, EVENT_BYTES_MAX), Instant::now());
+    let mut closed = VecDeque::new();
+    for tag in 1..=5 {
+        batcher.push(delivery(tag, 1), now, &mut closed).unwrap();
+    }
+    assert_eq!(tags(&closed), [[1, 2], [3, 4]]);
+    batcher.close(&mut closed);
+    assert_eq!(tags(&closed).last().unwrap(), &[5]);
+}
+
+#[test]
+fn the_window_counts_from_the_first_record() {
+    let (mut batcher, now) = (batcher(10, EVENT_BYTES_MAX), Instant::now());
+    let mut closed = VecDeque::new();
+    assert_eq!(batcher.closes_at(), None);
+    batcher.push(delivery(1, 1), now, &mut closed).unwrap();
+    batcher.push(delivery(2, 1), now + WINDOW / 2, &mut closed).unwrap();
+    assert_eq!(batcher.closes_at(), Some(now + WINDOW));
+    batcher.close_if_due(now + WINDOW - Duration::from_nanos(1), &mut closed);
+    assert!(closed.is_empty());
+    batcher.close_if_due(now + WINDOW, &mut closed);
+    assert_eq!(tags(&closed), [[1, 2]]);
+    assert_eq!(batcher.closes_at(), None);
+}
+
+#[test]
+fn three_messages_of_three_megabytes_make_three_batches() {
+    let (mut batcher, now) = (batcher(100, EVENT_BYTES_MAX), Instant::now());
+    let mut closed = VecDeque::new();
+    for tag in 1..=3 {
+        batcher.push(delivery(tag, 3_000_000), now, &mut closed).unwrap();
+    }
+    batcher.close(&mut closed);
+    assert_eq!(tags(&closed), [[1], [2], [3]]);
+}
+
+#[test]
+fn a_record_that_fits_no_event_is_refused_and_the_one_that_just_fits_is_not() {
+    let alone = batcher(1, usize::MAX).envelope.event_bytes(1, delivery(1, 300).message.record_bytes());
+    let now = Instant::now();
+    let mut closed = VecDeque::new();
+    batcher(1, alone).push(delivery(1, 300), now, &mut closed).unwrap();
+    let refused = batcher(1, alone - 1).push(delivery(1, 300), now, &mut closed);
+    assert_eq!(refused, Err(RecordTooLarge { event_bytes: alone }));
+}
+
+proptest! {
+    #[test]
+    fn batches_keep_order_and_limits_and_lose_nothing(
+        sizes in prop::collection::vec(0usize..2_000, 0..80),
+        records_max in 1usize..20,
+        bytes_max in 4_000usize..12_000,
+    ) {
+        let (mut batcher, now) = (batcher(records_max, bytes_max), Instant::now());
+        let envelope = Arc::clone(&batcher.envelope);
+        let mut closed = VecDeque::new();
+        for (tag, size) in (1..).zip(&sizes) {
+            batcher.push(delivery(tag, *size), now, &mut closed).unwrap();
+        }
+        batcher.close(&mut closed);
+        let all: Vec<u64> = tags(&closed).concat();
+        prop_assert_eq!(all, (1..=sizes.len() as u64).collect::<Vec<_>>());
+        for batch in &mut closed {
+            prop_assert!((1..=records_max).contains(&batch.len()));
+            let event = batch.event(&envelope).to_owned();
+            prop_assert!(event.len() <= bytes_max);
+            prop_assert_eq!(event.len(), batch.event_bytes);
+            prop_assert_eq!(batch.event(&envelope), event);
+        }
+    }
+}

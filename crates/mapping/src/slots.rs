@@ -1,0 +1,71 @@
+//! The invocations that are running: tasks on the guests' runtime.
+//!
+//! They outlive an epoch. A function that is still at work on a batch of an ended epoch keeps its
+//! slot, so that `maximum_concurrency`, and with 1 the order, hold over a reconnect too.
+
+use std::sync::Arc;
+
+use gristmill_event::Envelope;
+use gristmill_invocation::{Function, Invocation, Report, Uuid};
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::batcher::Batch;
+
+/// A batch back from its invocation.
+#[derive(Debug)]
+pub(crate) struct Invoked {
+    pub(crate) batch: Batch,
+    pub(crate) request_id: Uuid,
+    pub(crate) report: Report,
+}
+
+/// The running invocations of one mapping. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Slots<F> {
+    function: Arc<F>,
+    envelope: Arc<Envelope>,
+    guests: Handle,
+    running: JoinSet<Invoked>,
+}
+
+impl<F: Function> Slots<F> {
+    pub(crate) fn new(function: Arc<F>, envelope: Arc<Envelope>, guests: Handle) -> Self {
+        Self { function, envelope, guests, running: JoinSet::new() }
+    }
+
+    pub(crate) fn function_name(&self) -> &str {
+        self.function.name()
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Starts an invocation. Encoding the event is part of it: it costs as much as a small handler,
+    /// and the threads that do I/O have no time for it.
+    pub(crate) fn start(&mut self, mut batch: Batch) {
+        batch.count_attempt();
+        let function = Arc::clone(&self.function);
+        let envelope = Arc::clone(&self.envelope);
+        let request_id = Uuid::new_v4();
+        let invocation = async move {
+            let event = batch.event(&envelope);
+            let report = function.invoke(Invocation { request_id, event }).await;
+            Invoked { batch, request_id, report }
+        };
+        self.running.spawn_on(invocation, &self.guests);
+    }
+
+    /// The next invocation that ends; waits for ever while none runs.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: an ending is given out once, to a call that completes.
+    pub(crate) async fn next(&mut self) -> Result<Invoked, JoinError> {
+        match self.running.join_next().await {
+            Some(invoked) => invoked,
+            None => std::future::pending().await,
+        }
+    }
+}

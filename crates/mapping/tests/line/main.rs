@@ -1,0 +1,9 @@
+//! The line from a source to its settlements, on the in-memory broker and a scripted function, with
+//! paused time.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod chaos;
+mod drain;
+mod loss;
+mod retry;
+mod support;

@@ -1,0 +1,72 @@
+//! What becomes of a batch that fails, and of the ones behind it.
+
+use gristmill_invocation::Outcome;
+
+use crate::support::{Line, Scripted, concurrency, fails, succeeds};
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_is_called_again_with_the_same_bytes_and_acked_once_it_succeeds() {
+    let function = Scripted::new(|call, _| match call {
+        0 => (std::time::Duration::ZERO, Outcome::Trapped("unreachable".to_owned())),
+        1 => fails(),
+        _ => succeeds(),
+    });
+    let line = Line::start(function, |_| (), &["a", "b"]);
+    assert_eq!(line.acked(2).await, ["a", "b"]);
+    let (broker, function) = line.stop().await;
+    let calls = function.calls();
+    assert_eq!(calls.len(), 3);
+    assert!(calls.iter().all(|call| call.event == calls[0].event));
+    assert_eq!(broker.unsettled("orders"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_concurrency_1_nothing_overtakes_a_failing_batch() {
+    let function = Scripted::new(|call, _| if call < 5 { fails() } else { succeeds() });
+    let line = Line::start(function, |_| (), &["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(line.acked(6).await, ["a", "b", "c", "d", "e", "f"]);
+    let bodies = line.function.bodies();
+    assert_eq!(bodies[..6], vec![["a", "b"]; 6]);
+    assert_eq!(bodies[6..], [["c", "d"], ["e", "f"]]);
+    assert_eq!(line.function.most_at_once(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_more_concurrency_others_go_on_beside_a_failing_batch() {
+    let function = Scripted::new(|_, bodies| if bodies[0] == "a" { fails() } else { succeeds() });
+    let line = Line::start(function, concurrency(2), &["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(line.acked(4).await, ["c", "d", "e", "f"]);
+    let (broker, function) = line.stop().await;
+    assert!(function.most_at_once() <= 2);
+    assert_eq!(broker.ready("orders").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_closes_before_its_window_when_everything_prefetched_is_in_hand() {
+    let line = Line::start(
+        Scripted::new(|_, _| succeeds()),
+        |settings| {
+            settings.batch.records_max = std::num::NonZeroUsize::new(10).unwrap();
+            settings.batch.window = std::time::Duration::from_secs(300);
+            settings.prefetch = std::num::NonZeroU16::new(3).unwrap();
+        },
+        &["a", "b", "c"],
+    );
+    let began = tokio::time::Instant::now();
+    line.acked(3).await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+    assert_eq!(line.function.bodies(), [["a", "b", "c"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_fits_no_event_stops_the_line_and_everything_before_it_is_handled() {
+    let line = Line::start(
+        Scripted::new(|_, _| succeeds()),
+        |settings| settings.batch.bytes_max = 1_000,
+        &["a", &"x".repeat(2_000), "b"],
+    );
+    assert_eq!(line.acked(1).await, ["a"]);
+    let (broker, function) = line.stop().await;
+    assert_eq!(broker.ready("orders").len(), 2, "the large one and the one behind it are kept");
+    assert_eq!(function.bodies(), [["a"]]);
+}

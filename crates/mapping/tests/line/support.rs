@@ -1,0 +1,204 @@
+//! A function that does as it is told, and a mapping around it.
+
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gristmill_broker::fake::FakeBroker;
+use gristmill_event::{BasicProperties, EVENT_BYTES_MAX, Envelope};
+use gristmill_invocation::{Function, Invocation, Outcome, Report};
+use gristmill_mapping::backoff::Backoff;
+use gristmill_mapping::{BatchLimits, Mapping, Settings};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const QUEUE: &str = "orders";
+
+/// Paused time passes as soon as nothing else happens, so an hour is no wait.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+/// Decides about a call by its number, counted from 0, and by the bodies it was given.
+type Script = dyn Fn(usize, &[String]) -> (Duration, Outcome) + Send + Sync;
+
+pub(crate) struct Scripted {
+    script: Box<Script>,
+    calls: Mutex<Vec<Call>>,
+    running: Mutex<(usize, usize)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) event: String,
+    pub(crate) bodies: Vec<String>,
+    pub(crate) succeeded: bool,
+}
+
+impl Scripted {
+    pub(crate) fn new(
+        script: impl Fn(usize, &[String]) -> (Duration, Outcome) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let script = Box::new(script);
+        Arc::new(Self { script, calls: Mutex::default(), running: Mutex::default() })
+    }
+
+    /// Every call so far, in the order of their beginnings.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// The bodies of every call so far.
+    pub(crate) fn bodies(&self) -> Vec<Vec<String>> {
+        self.calls().into_iter().map(|call| call.bodies).collect()
+    }
+
+    /// The most calls that ran at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.running.lock().unwrap().1
+    }
+}
+
+impl Function for Scripted {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    async fn invoke(&self, invocation: Invocation<'_>) -> Report {
+        let bodies = bodies(invocation.event);
+        let number = {
+            let mut calls = self.calls.lock().unwrap();
+            let event = invocation.event.to_owned();
+            calls.push(Call { event, bodies: bodies.clone(), succeeded: false });
+            calls.len() - 1
+        };
+        {
+            let mut running = self.running.lock().unwrap();
+            running.0 += 1;
+            running.1 = running.1.max(running.0);
+        }
+        let (duration, outcome) = (self.script)(number, &bodies);
+        sleep(duration).await;
+        self.running.lock().unwrap().0 -= 1;
+        self.calls.lock().unwrap()[number].succeeded = outcome.is_success();
+        Report { outcome, duration, fuel: 0, memory_bytes: 0 }
+    }
+}
+
+pub(crate) fn succeeds() -> (Duration, Outcome) {
+    (Duration::ZERO, Outcome::Succeeded(None))
+}
+
+pub(crate) fn fails() -> (Duration, Outcome) {
+    (Duration::ZERO, Outcome::HandlerError("no".to_owned()))
+}
+
+/// The bodies of an event, as text.
+fn bodies(event: &str) -> Vec<String> {
+    let event: serde_json::Value = serde_json::from_str(event).unwrap();
+    let records = event["rmqMessagesByQueue"]["orders::/"].as_array().unwrap();
+    records.iter().map(|record| decode(record["data"].as_str().unwrap())).collect()
+}
+
+/// Base64 of text that only has the bodies' few letters and digits.
+fn decode(data: &str) -> String {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = data.trim_end_matches('=').chars().map(|c| ALPHABET.find(c).unwrap());
+    let (mut bits, mut held, mut text) = (0, 0, String::new());
+    for digit in digits {
+        bits = (bits << 6 | digit) & 0xFFFF;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            text.push(char::from(u8::try_from(bits >> held & 0xFF).unwrap()));
+        }
+    }
+    text
+}
+
+/// A running mapping on a broker of its own.
+pub(crate) struct Line {
+    pub(crate) broker: FakeBroker,
+    pub(crate) function: Arc<Scripted>,
+    pub(crate) stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Line {
+    pub(crate) fn start(
+        function: Arc<Scripted>,
+        adjust: impl FnOnce(&mut Settings),
+        published: &[&str],
+    ) -> Self {
+        let broker = FakeBroker::default();
+        publish(&broker, published);
+        let mut settings = settings();
+        adjust(&mut settings);
+        let source = broker.source(QUEUE, settings.prefetch.get());
+        let mapping = Mapping::new(settings, source, Arc::clone(&function), Handle::current());
+        let stop = CancellationToken::new();
+        let task = Handle::current().spawn(mapping.run(stop.clone()));
+        Self { broker, function, stop, task }
+    }
+
+    /// Waits until something holds of the broker.
+    pub(crate) async fn until(&self, holds: impl Fn(&FakeBroker) -> bool) {
+        timeout(LONG, self.broker.wait_until(holds)).await.unwrap();
+    }
+
+    /// Waits until so many messages are acked.
+    pub(crate) async fn acked(&self, count: usize) -> Vec<String> {
+        self.until(|broker| broker.acked(QUEUE).len() >= count).await;
+        texts(self.broker.acked(QUEUE))
+    }
+
+    /// Waits until the function has been called so often.
+    pub(crate) async fn called(&self, count: usize) {
+        let called = async {
+            while self.function.calls().len() < count {
+                tokio::task::yield_now().await;
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(LONG, called).await.unwrap();
+    }
+
+    /// Asks for a drain and waits for its end.
+    pub(crate) async fn stop(self) -> (FakeBroker, Arc<Scripted>) {
+        self.stop.cancel();
+        timeout(LONG, self.task).await.unwrap().unwrap();
+        (self.broker, self.function)
+    }
+}
+
+pub(crate) fn publish(broker: &FakeBroker, bodies: &[&str]) {
+    for body in bodies {
+        broker.publish(QUEUE, BasicProperties::default(), body.as_bytes().to_vec());
+    }
+}
+
+pub(crate) fn texts(bodies: Vec<Vec<u8>>) -> Vec<String> {
+    bodies.into_iter().map(|body| String::from_utf8(body).unwrap()).collect()
+}
+
+fn settings() -> Settings {
+    Settings {
+        name: "test".to_owned(),
+        queue: QUEUE.to_owned(),
+        envelope: Envelope::rabbitmq("arn", QUEUE, "/"),
+        batch: BatchLimits {
+            records_max: NonZeroUsize::new(2).unwrap(),
+            bytes_max: EVENT_BYTES_MAX,
+            window: Duration::from_millis(500),
+        },
+        prefetch: NonZeroU16::new(100).unwrap(),
+        maximum_concurrency: NonZeroUsize::MIN,
+        retry: Backoff::RETRY,
+        drain_timeout: Duration::from_secs(30),
+    }
+}
+
+/// Concurrency, where a test needs more than one.
+pub(crate) fn concurrency(most: usize) -> impl FnOnce(&mut Settings) {
+    move |settings| settings.maximum_concurrency = NonZeroUsize::new(most).unwrap()
+}

@@ -1,0 +1,197 @@
+//! One consumer on one queue: a channel of its own, whose life is the epoch.
+//!
+//! ```text
+//! Closed ── subscribe ──▶ Consuming ── cancel, or the broker cancels ──▶ Cancelled
+//!    ▲                        │                                             │
+//!    └──── close, or the channel or the connection is lost ─────────────────┘
+//! ```
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use gristmill_broker::{
+    Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError,
+};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+use tokio::time::{sleep, timeout};
+
+use crate::connection::RabbitMq;
+use crate::error;
+use crate::ledger::{Frame, Ledger};
+use crate::translate;
+
+/// How often a cancelled consumer looks whether its channel still stands: nothing tells it.
+const CHANNEL_CHECK: Duration = Duration::from_secs(1);
+
+/// A broker that does not answer a cancel in this time is left to the close of the channel.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reply code of a close without an error (AMQP 0-9-1, 1.2: reply-success).
+const REPLY_SUCCESS: u16 = 200;
+
+/// What to consume.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// The queue, 1 to 255 bytes; it must exist.
+    pub queue: String,
+    /// Names the consumer in the broker, 1 to 255 bytes.
+    pub consumer_tag: String,
+    /// The most unsettled deliveries. Never 0, which means *unlimited* in RabbitMQ.
+    pub prefetch: std::num::NonZeroU16,
+}
+
+/// One consumer on one queue.
+#[derive(Debug)]
+pub struct RabbitMqSource {
+    broker: Arc<RabbitMq>,
+    settings: SourceSettings,
+    epoch: Epoch,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    Consuming { channel: Channel, consumer: Consumer, ledger: Ledger },
+    Cancelled { channel: Channel, ledger: Ledger },
+}
+
+impl RabbitMqSource {
+    pub(crate) fn new(broker: Arc<RabbitMq>, settings: SourceSettings) -> Self {
+        Self { broker, settings, epoch: Epoch(0), state: State::Closed }
+    }
+
+    async fn consume(&self, channel: &Channel) -> Result<Consumer, lapin::Error> {
+        // Before the consumer, since RabbitMQ applies it to consumers that come after it.
+        let prefetch = self.settings.prefetch.get();
+        channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
+        let queue = short_string(&self.settings.queue)?;
+        let consumer_tag = short_string(&self.settings.consumer_tag)?;
+        let options = BasicConsumeOptions::default();
+        channel.basic_consume(queue, consumer_tag, options, FieldTable::default()).await
+    }
+
+    fn lost(&self, reason: impl ToString) -> SourceError {
+        SourceError::Lost { queue: self.settings.queue.clone(), reason: reason.to_string() }
+    }
+
+    /// The channel stays open and keeps its unsettled deliveries.
+    fn stop_consuming(&mut self) {
+        self.state = match mem::replace(&mut self.state, State::Closed) {
+            State::Consuming { channel, ledger, consumer: _ } => {
+                State::Cancelled { channel, ledger }
+            }
+            other @ (State::Closed | State::Cancelled { .. }) => other,
+        };
+    }
+}
+
+impl Source for RabbitMqSource {
+    async fn subscribe(&mut self) -> Result<Epoch, SourceError> {
+        self.close().await;
+        let channel = self.broker.channel(&self.settings.queue).await?;
+        let consumer = match self.consume(&channel).await {
+            Ok(consumer) => consumer,
+            Err(refusal) => return Err(error::consuming(&refusal, &self.settings.queue)),
+        };
+        self.epoch = self.epoch.next();
+        self.state = State::Consuming { channel, consumer, ledger: Ledger::new() };
+        Ok(self.epoch)
+    }
+
+    async fn receive(&mut self) -> Result<Received, SourceError> {
+        match &mut self.state {
+            State::Closed => Err(self.lost("it is not subscribed")),
+            State::Consuming { consumer, ledger, .. } => match consumer.next().await {
+                Some(Ok(delivery)) => {
+                    let tag = delivery.delivery_tag;
+                    ledger.deliver(tag);
+                    let token = DeliveryToken { epoch: self.epoch, tag };
+                    let message = translate::message(delivery);
+                    Ok(Received::Delivery(Delivery { token, message }))
+                }
+                Some(Err(error)) => {
+                    self.state = State::Closed;
+                    Err(self.lost(error))
+                }
+                None => {
+                    self.stop_consuming();
+                    Ok(Received::Cancelled)
+                }
+            },
+            State::Cancelled { channel, .. } => {
+                while channel.status().connected() {
+                    sleep(CHANNEL_CHECK).await;
+                }
+                self.state = State::Closed;
+                Err(self.lost("the channel closed"))
+            }
+        }
+    }
+
+    async fn settle(&mut self, settlement: Settlement, tokens: &[DeliveryToken]) -> Settled {
+        let stale = Settled { sent: 0, stale: tokens.len() };
+        let (channel, ledger) = match &mut self.state {
+            State::Closed => return stale,
+            State::Consuming { channel, ledger, .. } | State::Cancelled { channel, ledger } => {
+                (channel, ledger)
+            }
+        };
+        let current = tokens.iter().filter(|token| token.epoch == self.epoch);
+        let mut known = 0;
+        let frames = ledger.settle(current.inspect(|_| known += 1).map(|token| token.tag));
+        let sending = frames.into_iter().map(|frame| send(channel, settlement, frame));
+        // All are on their way before the first is waited for.
+        if join_all(sending).await.into_iter().all(|sent| sent.is_ok()) {
+            Settled { sent: known, stale: tokens.len() - known }
+        } else {
+            stale
+        }
+    }
+
+    async fn cancel(&mut self) {
+        if let State::Consuming { channel, consumer, .. } = &self.state {
+            let cancelling = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            // Neither ending matters: a dead channel gives no deliveries either.
+            drop(timeout(CANCEL_TIMEOUT, cancelling).await);
+        }
+        self.stop_consuming();
+    }
+
+    async fn close(&mut self) {
+        match mem::replace(&mut self.state, State::Closed) {
+            State::Closed => {}
+            State::Consuming { channel, .. } | State::Cancelled { channel, .. } => {
+                // An error says that it is closed already.
+                drop(channel.close(REPLY_SUCCESS, "".into()).await);
+            }
+        }
+    }
+}
+
+async fn send(
+    channel: &Channel,
+    settlement: Settlement,
+    Frame { tag, multiple }: Frame,
+) -> Result<(), lapin::Error> {
+    match settlement {
+        Settlement::Ack => channel.basic_ack(tag, BasicAckOptions { multiple }).await,
+        Settlement::Requeue => {
+            channel.basic_nack(tag, BasicNackOptions { multiple, requeue: true }).await
+        }
+        Settlement::Reject => {
+            channel.basic_nack(tag, BasicNackOptions { multiple, requeue: false }).await
+        }
+    }
+}
+
+fn short_string(text: &str) -> Result<ShortString, lapin::Error> {
+    ShortString::try_new(text).map_err(|error| std::io::Error::other(error).into())
+}

@@ -1,0 +1,72 @@
+//! From the client's types to the event's, once, at the edge.
+
+use gristmill_event::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+/// What the producer sent. The body is moved, not copied.
+pub(crate) fn message(delivery: lapin::message::Delivery) -> Message {
+    Message {
+        properties: properties(&delivery.properties),
+        redelivered: delivery.redelivered,
+        body: delivery.data,
+    }
+}
+
+fn properties(given: &lapin::BasicProperties) -> BasicProperties {
+    BasicProperties {
+        content_type: text(given.content_type()),
+        content_encoding: text(given.content_encoding()),
+        headers: given.headers().as_ref().map(|headers| table(headers, 1)),
+        delivery_mode: *given.delivery_mode(),
+        priority: *given.priority(),
+        correlation_id: text(given.correlation_id()),
+        reply_to: text(given.reply_to()),
+        expiration: text(given.expiration()),
+        message_id: text(given.message_id()),
+        timestamp: *given.timestamp(),
+        kind: text(given.kind()),
+        user_id: text(given.user_id()),
+        app_id: text(given.app_id()),
+        cluster_id: text(given.cluster_id()),
+    }
+}
+
+fn text(given: &Option<ShortString>) -> Option<String> {
+    given.as_ref().map(|given| given.as_str().to_owned())
+}
+
+/// Tables nest as deep as a producer likes; below the levels that an event shows, nothing is read.
+fn table(given: &FieldTable, level: u8) -> HeaderTable {
+    given.into_iter().map(|(name, given)| (name.as_str().to_owned(), value(given, level))).collect()
+}
+
+fn value(given: &AMQPValue, level: u8) -> HeaderValue {
+    match given {
+        AMQPValue::Boolean(given) => HeaderValue::Boolean(*given),
+        AMQPValue::ShortShortInt(given) => HeaderValue::Integer(i64::from(*given)),
+        AMQPValue::ShortShortUInt(given) => HeaderValue::Integer(i64::from(*given)),
+        AMQPValue::ShortInt(given) => HeaderValue::Integer(i64::from(*given)),
+        AMQPValue::ShortUInt(given) => HeaderValue::Integer(i64::from(*given)),
+        AMQPValue::LongInt(given) => HeaderValue::Integer(i64::from(*given)),
+        AMQPValue::LongUInt(given) => HeaderValue::Integer(i64::from(*given)),
+        AMQPValue::LongLongInt(given) => HeaderValue::Integer(*given),
+        AMQPValue::Float(given) => HeaderValue::Float(*given),
+        AMQPValue::Double(given) => HeaderValue::Double(*given),
+        AMQPValue::DecimalValue(given) => {
+            HeaderValue::Decimal { scale: given.scale, value: given.value.cast_signed() }
+        }
+        // No field of a table has this type; the client uses it for method arguments.
+        AMQPValue::ShortString(given) => HeaderValue::LongString(given.as_str().into()),
+        AMQPValue::LongString(given) => HeaderValue::LongString(given.as_bytes().to_vec()),
+        AMQPValue::ByteArray(given) => HeaderValue::ByteArray(given.as_slice().to_vec()),
+        AMQPValue::Timestamp(given) => HeaderValue::Timestamp(*given),
+        AMQPValue::Void => HeaderValue::Void,
+        AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_) if level >= HEADER_LEVELS_MAX => {
+            HeaderValue::Void
+        }
+        AMQPValue::FieldArray(given) => HeaderValue::Array(
+            given.as_slice().iter().map(|given| value(given, level + 1)).collect(),
+        ),
+        AMQPValue::FieldTable(given) => HeaderValue::Table(table(given, level + 1)),
+    }
+}

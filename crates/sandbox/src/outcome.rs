@@ -1,0 +1,84 @@
+//! From what wasmtime says about a failed call to an [`Outcome`].
+//!
+//! Everything that a handler can do wrong ends here as one of the outcomes, with a message of
+//! bounded length: function names and answers come from the handler and can be of any size.
+
+use gristmill_invocation::Outcome;
+use wasmtime::{Error, Trap, WasmBacktrace};
+
+/// The most bytes of a message in an outcome: why a handler trapped, or what it answered.
+pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// How many functions of a backtrace are told. The panic machinery of Rust takes about eight.
+const FUNCTIONS_MAX: usize = 12;
+
+/// The outcome of a call that the handler answered.
+pub(crate) fn of_answer(answer: Result<Option<String>, String>) -> Outcome {
+    match answer {
+        Ok(response) => Outcome::Succeeded(response),
+        Err(message) => Outcome::HandlerError(shortened(message)),
+    }
+}
+
+/// The outcome of a call that ended in an error. `memory_refused` tells whether the handler asked
+/// for memory in this call that it did not get.
+pub(crate) fn of_error(error: &Error, memory_refused: bool) -> Outcome {
+    if error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel) {
+        Outcome::OutOfFuel
+    } else if memory_refused {
+        Outcome::OutOfMemory
+    } else {
+        Outcome::Trapped(shortened(reason(error)))
+    }
+}
+
+/// The cause, and the functions that led to it, innermost first.
+fn reason(error: &Error) -> String {
+    let cause = error.root_cause();
+    match error.downcast_ref::<WasmBacktrace>() {
+        Some(backtrace) => format!("{cause} in {}", functions(backtrace)),
+        None => cause.to_string(),
+    }
+}
+
+/// The names of the innermost functions on one line. Only the backtrace's own text has them
+/// demangled, as lines of the form `3: 0x1a2b - module!function` below a heading.
+fn functions(backtrace: &WasmBacktrace) -> String {
+    let text = backtrace.to_string();
+    let functions = text.lines().skip(1).take(FUNCTIONS_MAX);
+    let names = functions.map(|line| line.split_once(" - ").map_or(line.trim(), |(_, name)| name));
+    names.collect::<Vec<_>>().join(" < ")
+}
+
+/// Cuts a text to [`MESSAGE_BYTES_MAX`].
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let long = "é".repeat(MESSAGE_BYTES_MAX);
+        let Outcome::HandlerError(message) = of_answer(Err(long)) else { panic!() };
+        assert_eq!(message.chars().count(), MESSAGE_BYTES_MAX / 2 + 1);
+        assert!(message.ends_with("é…"));
+    }
+
+    #[test]
+    fn running_dry_is_told_apart_even_after_memory_was_refused() {
+        assert_eq!(of_error(&Trap::OutOfFuel.into(), true), Outcome::OutOfFuel);
+        let unreachable = Error::from(Trap::UnreachableCodeReached);
+        assert_eq!(of_error(&unreachable, true), Outcome::OutOfMemory);
+        assert_eq!(
+            of_error(&unreachable, false),
+            Outcome::Trapped("wasm trap: wasm `unreachable` instruction executed".to_owned())
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! The sandbox with real handlers: one guest per behaviour, and odd components in text form.
+//!
+//! One binary for all of it, since linking the engine takes longer than most tests. No test waits
+//! for a fixed time: what ends a guest is what is tested.
+
+mod support;
+
+mod calls;
+
+mod limits;
+
+mod output;
+
+mod shapes;
+
+mod stock;

@@ -1,0 +1,81 @@
+//! What the tests share: one engine, guests by name, events, and captured log lines.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use gristmill_invocation::{Function, Invocation, Report, Uuid};
+use gristmill_sandbox::{Engine, Limits, LoadedFunction};
+use tracing::field::{Field, Visit};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// An event with one record, whose body is `{}`.
+pub(crate) const ONE_RECORD: &str = r#"{"eventSource":"aws:rmq","rmqMessagesByQueue":{"orders::/":[{"basicProperties":{},"redelivered":false,"data":"e30="}]}}"#;
+
+pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+
+/// The content of a built guest.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(gristmill_testkit::guests::component(name)).unwrap()
+}
+
+/// Loads a built guest under its own name.
+pub(crate) fn load(name: &str, limits: Limits) -> LoadedFunction {
+    LoadedFunction::load(&ENGINE, name, &guest(name), limits).unwrap()
+}
+
+/// Calls a function once, on the thread of the test.
+pub(crate) async fn call(function: &LoadedFunction, event: &str) -> Report {
+    function.invoke(Invocation { request_id: Uuid::new_v4(), event }).await
+}
+
+/// The fields of one log event; `target`, `level` and `message` among them.
+pub(crate) type Fields = BTreeMap<String, String>;
+
+/// Collects what the sandbox logs on this thread for as long as it lives.
+pub(crate) struct Captured {
+    events: Arc<Mutex<Vec<Fields>>>,
+    _guard: DefaultGuard,
+}
+
+impl Captured {
+    pub(crate) fn start() -> Captured {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let subscriber = tracing_subscriber::registry().with(Collector(events.clone()));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        Captured { events, _guard }
+    }
+
+    /// What was logged since the last look.
+    pub(crate) fn take(&self) -> Vec<Fields> {
+        std::mem::take(&mut self.events.lock().unwrap())
+    }
+}
+
+struct Collector(Arc<Mutex<Vec<Fields>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Collector {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        if metadata.target() != "gristmill::handler" {
+            return;
+        }
+        let mut fields = Visitor(Fields::new());
+        fields.0.insert("level".to_owned(), metadata.level().to_string());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+}
+
+struct Visitor(Fields);
+
+impl Visit for Visitor {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+}
