@@ -65,8 +65,7 @@ impl Host {
         let engine = Engine::new()?;
         let functions = load_functions(&engine, &config).map_err(StartError::Functions)?;
         let guests = Guests::start().map_err(StartError::Guests)?;
-        let wiring =
-            Wiring::new(config, data_dir.id(), functions, guests.handle(), environment)?;
+        let wiring = Wiring::new(config, data_dir.id(), functions, guests.handle(), environment)?;
         Ok(Self { wiring, _data_dir: data_dir, _guests: guests })
     }
 

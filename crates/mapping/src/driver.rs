@@ -148,8 +148,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     /// Waits for the next thing to happen.
     async fn next(&mut self) -> Happening {
         let wakes_at = self.wakes_at();
-        let stopping =
-            matches!(self.phase, Phase::Finishing { because: Because::Stopped, .. });
+        let stopping = matches!(self.phase, Phase::Finishing { because: Because::Stopped, .. });
         tokio::select! {
             biased;
             () = self.stop.cancelled(), if !stopping => Happening::StopRequested,

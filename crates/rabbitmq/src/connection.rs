@@ -140,10 +140,8 @@ impl ConnectionSettings {
     }
 
     fn uri(&self) -> AMQPUri {
-        let userinfo = AMQPUserInfo {
-            username: self.username.clone(),
-            password: self.password.0.clone(),
-        };
+        let userinfo =
+            AMQPUserInfo { username: self.username.clone(), password: self.password.0.clone() };
         AMQPUri {
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority { userinfo, host: self.host.clone(), port: self.port },

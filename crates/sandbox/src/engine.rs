@@ -83,8 +83,9 @@ fn settings() -> Config {
     config.wasm_component_model(true);
     // QuickJS components built by jco import `task.cancel`, which is part of the async component
     // model; without it they do not load.
-    config.concurrency_support(true);
-    config.wasm_component_model_async(true);
+    let c = std::env::var("SB_C").is_ok();
+    config.concurrency_support(c);
+    config.wasm_component_model_async(c);
     // A shared memory would grow without asking the memory limit.
     config.shared_memory(false);
 

@@ -25,8 +25,9 @@ pub const LOG_LINES_MAX: u64 = 1_000;
 /// The most bytes that are logged for one invocation, both streams together; the rest is counted.
 pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 
-/// The most bytes of one line; the rest of it is counted.
-pub const LINE_BYTES_MAX: usize = 16 * 1024;
+/// The most bytes of one line; the rest of it is counted. As much as AWS keeps of one log event
+/// (CloudWatch Logs quotas: 256 KB).
+pub const LINE_BYTES_MAX: usize = 256 * 1024;
 
 /// The most bytes that a handler may hand over at once; it splits longer writes itself.
 const WRITE_BYTES_MAX: usize = 64 * 1024;

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use gristmill_broker::{Delivery, DeliveryToken, Received, Settled, Settlement, Source, SourceError};
+use gristmill_broker::{
+    Delivery, DeliveryToken, Received, Settled, Settlement, Source, SourceError,
+};
 use tokio::time::timeout;
 
 /// Everything here is over in a moment; a broker on a busy machine may take longer.
@@ -245,11 +247,8 @@ fn delivery(received: Result<Received, SourceError>) -> Delivery {
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
-    let body = |delivery| {
-        let Delivery { message, .. } = delivery;
-        str::from_utf8(&message.body).expect("text")
-    };
-    deliveries.iter().map(body).collect()
+    let texts = deliveries.iter().map(|delivery| str::from_utf8(&delivery.message.body));
+    texts.collect::<Result<_, _>>().expect("bodies are text")
 }
 
 fn sent(sent: usize) -> Settled {

@@ -82,8 +82,8 @@ impl Host {
         self.process.lines().iter().map(|line| parsed(line)).collect()
     }
 
-    /// Waits for a log line. `wanted` is shown each line since the last start exactly once, in
-    /// order, also those that were there before the call; so it may count.
+    /// Waits for a log line. `wanted` is shown one line after another, from the one behind the last
+    /// that an earlier call was shown; so it may count.
     ///
     /// # Errors
     ///

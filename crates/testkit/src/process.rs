@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(crate) struct Supervised {
     name: String,
     pid: u32,
     output: watch::Receiver<Output>,
+    /// How many lines [`Supervised::find`] has shown.
+    shown: AtomicUsize,
     /// Reads until the end of the output and then reaps the process; ends with the process.
     reader: Option<JoinHandle<()>>,
 }
@@ -59,7 +62,8 @@ impl Supervised {
         let pid = child.id();
         let (sender, output) = watch::channel(Output::default());
         let reader = std::thread::spawn(move || follow(child, read, &sender));
-        Ok(Self { name: name.to_owned(), pid, output, reader: Some(reader) })
+        let shown = AtomicUsize::new(0);
+        Ok(Self { name: name.to_owned(), pid, output, shown, reader: Some(reader) })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -75,7 +79,8 @@ impl Supervised {
         self.output.borrow().exit.is_none()
     }
 
-    /// Shows `pick` every line once, from the first one on, until it finds what it looks for.
+    /// Shows `pick` one line after another, from the one behind the last that was shown, until it
+    /// finds what it looks for.
     ///
     /// # Errors
     ///
@@ -87,15 +92,16 @@ impl Supervised {
         mut pick: impl FnMut(&str) -> Option<T>,
     ) -> Result<T> {
         let mut output = self.output.clone();
-        let mut seen = 0;
         let search = async {
             loop {
                 {
                     let now = output.borrow_and_update();
-                    if let Some(found) = now.lines.iter().skip(seen).find_map(|line| pick(line)) {
-                        return Ok(found);
+                    while let Some(line) = now.lines.get(self.shown.load(Ordering::Relaxed)) {
+                        self.shown.fetch_add(1, Ordering::Relaxed);
+                        if let Some(found) = pick(line) {
+                            return Ok(found);
+                        }
                     }
-                    seen = now.lines.len();
                     if let Some(status) = now.exit {
                         bail!("{} ended with {status} before {what}", self.name);
                     }

@@ -10,6 +10,7 @@
 
 mod bench;
 mod brokers;
+mod demo;
 mod docs;
 mod fmt;
 mod guests;
@@ -33,6 +34,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Shows the main job: a private RabbitMQ, ten thousand orders, the host, a handler
+    Demo,
     /// Everything CI runs, cheap things first; ends with a line `N passed, N failed`
     Test,
     /// Formats all Rust code
@@ -60,6 +63,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test => return test::run(),
+        Command::Demo => demo::run(),
         Command::Fmt => fmt::run(),
         Command::Lint => lint::run(),
         Command::Layers => layers::run(),

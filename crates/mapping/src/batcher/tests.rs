@@ -66,7 +66,8 @@ fn three_messages_of_three_megabytes_make_three_batches() {
 
 #[test]
 fn a_record_that_fits_no_event_is_refused_and_the_one_that_just_fits_is_not() {
-    let alone = batcher(1, usize::MAX).envelope.event_bytes(1, delivery(1, 300).message.record_bytes());
+    let alone =
+        batcher(1, usize::MAX).envelope.event_bytes(1, delivery(1, 300).message.record_bytes());
     let now = Instant::now();
     let mut closed = VecDeque::new();
     batcher(1, alone).push(delivery(1, 300), now, &mut closed).unwrap();

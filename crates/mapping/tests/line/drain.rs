@@ -31,8 +31,7 @@ async fn a_failing_batch_goes_back_and_what_is_behind_it_keeps_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn without_an_order_to_keep_waiting_batches_are_finished() {
-    let function =
-        Scripted::new(|_, bodies| if bodies[0] == "c" { succeeds() } else { fails() });
+    let function = Scripted::new(|_, bodies| if bodies[0] == "c" { succeeds() } else { fails() });
     let line = Line::start(function, concurrency(2), &["a", "b"]);
     line.called(2).await;
     publish(&line.broker, &["c", "d"]);

@@ -74,7 +74,7 @@ async fn an_error_is_the_handlers_own_and_keeps_the_instance() {
 
     // It counts its failures in memory, so it succeeds only if that memory outlives them.
     let fails_twice = load("fails-twice", Limits::default());
-    let order = r#"{"rmqMessagesByQueue":{"orders::/":[{"data":"eyJpZCI6MSwiY3VzdG9tZXIiOiJhIiwiaXRlbXMiOltdLCJmYWlsX3R3aWNlIjp0cnVlfQ=="}]}}"#;
+    let order = r#"{"rmqMessagesByQueue":{"orders::/":[{"data":"eyJpZCI6MSwiY3VzdG9tZXIiOiJhIiwiaXRlbXMiOlt7InNrdSI6IngiLCJxdWFudGl0eSI6MSwicHJpY2VfY2VudHMiOjEwMH1dLCJmYWlsX3R3aWNlIjp0cnVlfQ=="}]}}"#;
     for _ in 0..2 {
         let outcome = call(&fails_twice, order).await.outcome;
         assert!(matches!(outcome, Outcome::HandlerError(_)), "{outcome:?}");

@@ -113,7 +113,7 @@ fn traps_on_second_call() -> Vec<u8> {
             (func (export "handle-batch")
                 (param "event" string) (result (result (option string) (error string)))
                 (canon lift (core func $i "handle")
-                    (memory $i "memory") (realloc (func $i "realloc")))))"#,
+                    (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#,
     )
     .unwrap()
 }

@@ -14,9 +14,9 @@ const CORE: &str = r#"
         (func (export "nothing")))
     (core instance $i (instantiate $m))
     (func $handle (param "event" string) (result (result (option string) (error string)))
-        (canon lift (core func $i "handle") (memory $i "memory") (realloc (func $i "realloc"))))
+        (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
     (func $text (param "event" string) (result string)
-        (canon lift (core func $i "handle") (memory $i "memory") (realloc (func $i "realloc"))))
+        (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
     (func $nothing (canon lift (core func $i "nothing")))
 "#;
 
@@ -153,7 +153,7 @@ fn every_other_file_is_refused_for_what_it_is() {
 
 #[test]
 fn inspecting_a_handler_shows_what_it_exports_and_imports() {
-    let inspection = inspect(&ENGINE, &guest("echo"));
+    let inspection = inspect(&ENGINE, &guest("prints-event"));
     assert_eq!(inspection.kind, FileKind::Component);
     assert_eq!(inspection.handle_batch.unwrap(), "handle-batch");
     let handle_batch = &inspection.exports[0];

@@ -1,0 +1,12 @@
+//! Tests of the whole: the real program, a real RabbitMQ, handlers built from source.
+//!
+//! One scenario a file. They are one test program, so that they share one broker, each on a virtual
+//! host of its own.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod batching;
+mod events;
+mod failures;
+mod neighbours;
+mod program;
+mod support;

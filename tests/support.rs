@@ -1,0 +1,122 @@
+//! What the whole-system tests share: a virtual host on the shared RabbitMQ, and the real program
+//! on it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use gristmill_testkit::amqp::{Client, Properties, Table};
+use gristmill_testkit::guests;
+use gristmill_testkit::host::Host;
+use gristmill_testkit::rabbitmq::RabbitServer;
+use serde_json::Value;
+
+/// Everything here is over in seconds on a quiet machine.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+/// The program under test, as cargo has built it.
+pub(crate) const GRISTMILL: &str = env!("CARGO_BIN_EXE_gristmill");
+
+/// A broker for one test: a virtual host of its own on the shared server.
+pub(crate) struct Broker {
+    pub(crate) server: &'static RabbitServer,
+    pub(crate) virtual_host: String,
+    pub(crate) client: Client,
+}
+
+impl Broker {
+    /// With these queues.
+    pub(crate) async fn with(queues: &[&str]) -> Self {
+        let server = RabbitServer::shared().await.unwrap();
+        let virtual_host = server.test_vhost().await.unwrap();
+        let mut client = server.client(&virtual_host).await.unwrap();
+        for queue in queues {
+            client.declare_queue(queue, &Table::new()).await.unwrap();
+        }
+        client.confirm_select().await.unwrap();
+        Self { server, virtual_host, client }
+    }
+
+    /// Puts persistent messages on a queue and waits until the broker has them.
+    pub(crate) async fn publish(&mut self, queue: &str, bodies: impl IntoIterator<Item = Vec<u8>>) {
+        for (number, body) in bodies.into_iter().enumerate() {
+            let message_id = Some(number.to_string());
+            let properties = Properties { message_id, ..Properties::persistent() };
+            self.client.publish(queue, &properties, &body).await.unwrap();
+        }
+        self.client.wait_for_confirms().await.unwrap();
+    }
+
+    /// Waits until a queue holds so many ready and unsettled messages.
+    pub(crate) async fn wait_for(&self, queue: &str, ready: u64, unacked: u64) {
+        let wanted = (ready, unacked);
+        let holds = |counts: gristmill_testkit::rabbitmq::QueueCounts| {
+            (counts.ready, counts.unacked) == wanted
+        };
+        self.server.wait_for_counts(&self.virtual_host, queue, LONG, holds).await.unwrap();
+    }
+
+    /// A configuration with this broker under the name `broker`, and what else is given.
+    pub(crate) fn config(&self, rest: &str) -> String {
+        let port = self.server.amqp_port();
+        format!("[broker.broker]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n\n{rest}")
+    }
+
+    /// A mapping of a queue to a guest, with further lines for the function and the mapping.
+    pub(crate) fn mapping(
+        &self,
+        queue: &str,
+        guest: &str,
+        function: &str,
+        mapping: &str,
+    ) -> String {
+        self.mapping_named(queue, queue, guest, function, mapping)
+    }
+
+    /// The same under a name of its own, for queues whose names are no names of mappings.
+    pub(crate) fn mapping_named(
+        &self,
+        name: &str,
+        queue: &str,
+        guest: &str,
+        function: &str,
+        mapping: &str,
+    ) -> String {
+        let component = guests::component(guest);
+        let (queue, virtual_host) = (toml_string(queue), toml_string(&self.virtual_host));
+        format!(
+            "[function.{guest}-on-{name}]\ncomponent = {component:?}\n{function}\n\n\
+             [mapping.{name}]\nbroker = \"broker\"\nqueue = {queue}\n\
+             virtual_host = {virtual_host}\nfunction = \"{guest}-on-{name}\"\n{mapping}\n\n"
+        )
+    }
+
+    /// Runs the host on this broker with these mappings.
+    pub(crate) fn host(&self, mappings: &[String]) -> Host {
+        Host::start(Path::new(GRISTMILL), &self.config(&mappings.concat())).unwrap()
+    }
+}
+
+/// Waits for the REPORT of a mapping's next invocation.
+pub(crate) async fn report(host: &Host, mapping: &str) -> Value {
+    host.wait_for(LONG, |line| line["message"] == "REPORT" && line["mapping"] == mapping)
+        .await
+        .unwrap()
+}
+
+/// Waits for the next line that a handler prints on stdout.
+pub(crate) async fn printed(host: &Host) -> String {
+    let line = host.wait_for(LONG, |line| line["stream"] == "stdout").await.unwrap();
+    line["message"].as_str().unwrap().to_owned()
+}
+
+/// Asks the host to end and waits until it has, which must be in order.
+pub(crate) async fn drain(host: &Host) {
+    host.signal("TERM").unwrap();
+    let status = host.wait_exit(LONG).await.unwrap();
+    assert!(status.success(), "{status}: {:#?}", host.logs());
+}
+
+/// JSON's escapes are TOML's too.
+fn toml_string(text: &str) -> String {
+    Value::from(text).to_string()
+}
