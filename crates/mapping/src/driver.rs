@@ -129,17 +129,17 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     pub(crate) async fn run(mut self) -> Ended {
         loop {
             self.start_waiting();
-            if let Some(ended) = self.finished() {
-                return ended;
-            }
-            let ended = match self.next().await {
-                Happening::StopRequested => self.finish(Because::Stopped).await,
-                Happening::Received(received) => self.receive(received).await,
-                Happening::Invoked(Ok(invoked)) => self.conclude(invoked).await,
+            let happening = self.next().await;
+            // Read here and nowhere else; everything that follows is told.
+            let now = Instant::now();
+            let ended = match happening {
+                Happening::StopRequested => self.finish(Because::Stopped, now).await,
+                Happening::Received(received) => self.receive(received, now).await,
+                Happening::Invoked(Ok(invoked)) => self.conclude(invoked, now).await,
                 Happening::Invoked(Err(lost)) => Some(Ended::InvocationLost(lost)),
-                Happening::TimePassed => self.look_at_clock(),
+                Happening::TimePassed => self.pass_time(now),
             };
-            if let Some(ended) = ended {
+            if let Some(ended) = ended.or_else(|| self.finished(now)) {
                 return ended;
             }
         }
@@ -169,16 +169,19 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 
     /// Takes what the source has: all of it at once, so that a burst passes the `select!` once.
-    async fn receive(&mut self, first: Result<Received, SourceError>) -> Option<Ended> {
-        let now = Instant::now();
+    async fn receive(
+        &mut self,
+        first: Result<Received, SourceError>,
+        now: Instant,
+    ) -> Option<Ended> {
         let mut received = Some(first);
         while let Some(next) = received {
             let ended = match next {
                 Ok(Received::Delivery(delivery)) => match self.take(delivery, now) {
                     Ok(()) => None,
-                    Err(too_large) => self.finish(Because::RecordTooLarge(too_large)).await,
+                    Err(too_large) => self.finish(Because::RecordTooLarge(too_large), now).await,
                 },
-                Ok(Received::Cancelled) => self.finish(Because::Cancelled).await,
+                Ok(Received::Cancelled) => self.finish(Because::Cancelled, now).await,
                 Err(lost) => Some(Ended::SourceLost(lost)),
             };
             if ended.is_some() {
@@ -205,13 +208,13 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 
     /// Takes nothing new from here on, and hurries what was taken.
-    async fn finish(&mut self, because: Because) -> Option<Ended> {
+    async fn finish(&mut self, because: Because, now: Instant) -> Option<Ended> {
         let first = matches!(self.phase, Phase::Taking);
         if !first && !matches!(because, Because::Stopped) {
             return None;
         }
         let deadline = match because {
-            Because::Stopped => Some(Instant::now() + self.settings.drain_timeout),
+            Because::Stopped => Some(now + self.settings.drain_timeout),
             // The function's own timeout bounds these.
             Because::Cancelled | Because::RecordTooLarge(_) => None,
         };
@@ -232,10 +235,10 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 
     /// The end of a drain: nothing is left, or the time is up.
-    fn finished(&self) -> Option<Ended> {
+    fn finished(&self, now: Instant) -> Option<Ended> {
         let Phase::Finishing { because, deadline } = self.phase else { return None };
         let nothing_left = self.slots.running() == 0 && self.waiting.is_empty();
-        let time_is_up = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let time_is_up = deadline.is_some_and(|deadline| deadline <= now);
         if !nothing_left && !time_is_up {
             return None;
         }
@@ -255,8 +258,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         }
     }
 
-    fn look_at_clock(&mut self) -> Option<Ended> {
-        let now = Instant::now();
+    fn pass_time(&mut self, now: Instant) -> Option<Ended> {
         self.batcher.close_if_due(now, &mut self.waiting);
         for due in self.backoffs.extract_if(.., |backoff| backoff.until <= now) {
             self.slots.start(due.batch);
@@ -265,7 +267,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 
     /// Does with a batch what its outcome demands.
-    async fn conclude(&mut self, invoked: Invoked) -> Option<Ended> {
+    async fn conclude(&mut self, invoked: Invoked, now: Instant) -> Option<Ended> {
         let Invoked { batch, request_id, report } = invoked;
         self.telemetry.report(self.slots.function_name(), request_id, &batch, &report);
         let circumstances = Circumstances {
@@ -276,10 +278,14 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         };
         match decide(&report.outcome, &self.settings.retry, circumstances) {
             Verdict::Settle(Settlement::Requeue) => self.requeue(batch).await,
-            Verdict::Settle(settlement) => self.settle(settlement, &batch).await,
+            Verdict::Settle(settlement) => {
+                // The next batch need not wait until the client has written this one's frames.
+                self.start_waiting();
+                self.settle(settlement, &batch).await
+            }
             Verdict::Retry(wait) => {
                 self.telemetry.will_retry(&batch, &report.outcome, wait);
-                self.backoffs.push(Backoff { until: Instant::now() + wait, batch });
+                self.backoffs.push(Backoff { until: now + wait, batch });
                 None
             }
             Verdict::Stale => {

@@ -19,7 +19,7 @@ use crate::store::State;
 /// About a millisecond of computing. A call that handles an ordinary batch ends before its first
 /// yield; a handler that computes for long is a neighbour that can be lived with, and the wall
 /// clock gets a look at it often enough.
-pub const FUEL_PER_YIELD: u64 = 10_000_000;
+pub(crate) const FUEL_PER_YIELD: u64 = 10_000_000;
 
 /// How much stack a handler may use: what stock wasmtime gives, so that a recursion that works
 /// there works here.
@@ -82,14 +82,15 @@ fn settings() -> Config {
     // What a handler may be.
     config.wasm_component_model(true);
     // QuickJS components built by jco import `task.cancel`, which is part of the async component
-    // model; without it they do not load.
-    let c = std::env::var("SB_C").is_ok();
-    config.concurrency_support(c);
-    config.wasm_component_model_async(c);
+    // model; without it they do not load. It makes a call about 3 µs dearer, which is little
+    // beside what any handler does with a batch.
+    config.concurrency_support(true);
+    config.wasm_component_model_async(true);
     // A shared memory would grow without asking the memory limit.
     config.shared_memory(false);
 
-    // How it is stopped: by fuel, which also makes it yield. Epochs would cost as much again.
+    // How it is stopped: by fuel, which also makes it yield. Epochs on top would cost every
+    // handler speed again.
     config.consume_fuel(true);
     config.epoch_interruption(false);
     config.max_wasm_stack(WASM_STACK_BYTES);

@@ -43,7 +43,7 @@ mod output;
 
 mod telemetry;
 
-pub use engine::{Engine, FUEL_PER_YIELD};
+pub use engine::Engine;
 pub use error::{EngineError, LimitsError, LoadError, Refusal};
 pub use function::{IDLE_INSTANCES_MAX, LoadedFunction};
 pub use inspect::{Inspection, Item, inspect};

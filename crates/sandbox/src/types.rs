@@ -5,8 +5,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use wasmtime::component::types::Type;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 
 /// `func(event: string) -> result<option<string>, string>`, for any function.
 pub(crate) fn function(func: &ComponentFunc) -> String {

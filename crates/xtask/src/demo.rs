@@ -135,5 +135,6 @@ impl Story {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    let indent = |line: &str| if line.is_empty() { "\n".into() } else { format!("    {line}\n") };
+    text.lines().map(indent).collect()
 }
