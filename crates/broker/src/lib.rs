@@ -12,8 +12,10 @@ mod delivery;
 mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod login;
 mod source;
 
 pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement};
 pub use error::{Disposition, SourceError, StopCode};
+pub use login::{Login, Secret};
 pub use source::{Received, Settled, Source};

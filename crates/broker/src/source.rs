@@ -72,6 +72,7 @@ pub trait Source: Send + 'static {
 
 /// What a broker has to say to a consumer.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for every message")]
 pub enum Received {
     /// A message.
     Delivery(Delivery),

@@ -6,7 +6,7 @@ use gristmill::{Config, load_functions, probe_brokers};
 use gristmill_sandbox::Engine;
 use tokio::runtime::Runtime;
 
-use crate::{ConfigArgument, complain, environment, exit};
+use crate::{ConfigArgument, answer, complain, environment, exit};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -68,14 +68,13 @@ fn check_brokers(config: &Config) -> u8 {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the command")]
 fn print(config: &Config, code: u8) {
     for sentence in config.advice() {
-        println!("advice: {sentence}");
+        answer(&format!("advice: {sentence}\n"));
     }
     if code == exit::OK {
         let (brokers, functions) = (config.brokers.len(), config.functions.len());
         let mappings = config.mappings.len();
-        println!("ok: {brokers} brokers, {functions} functions, {mappings} mappings");
+        answer(&format!("ok: {brokers} brokers, {functions} functions, {mappings} mappings\n"));
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use gristmill_sandbox::{Engine, Inspection, Item, inspect};
 use serde_json::{Value, json};
 
-use crate::{complain, exit};
+use crate::{answer, complain, exit};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -23,11 +23,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> u8 {
     match look(arguments) {
         Ok(inspection) => {
-            if arguments.json {
-                print_json(&inspection);
-            } else {
-                print(&inspection);
-            }
+            answer(&if arguments.json { json(&inspection) } else { text(&inspection) });
             if inspection.handle_batch.is_ok() { exit::OK } else { exit::CONFIGURATION }
         }
         Err(error) => {
@@ -43,30 +39,28 @@ fn look(arguments: &Arguments) -> anyhow::Result<Inspection> {
     Ok(inspect(&Engine::new()?, &bytes))
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn print(inspection: &Inspection) {
+fn text(inspection: &Inspection) -> String {
     let Inspection { kind, exports, imports, handle_batch } = inspection;
-    println!("kind: {kind}");
-    match handle_batch {
-        Ok(path) => println!("handler: {path}"),
-        Err(refusal) => println!("not a handler: {refusal}"),
-    }
+    let mut text = format!("kind: {kind}\n");
+    text += &match handle_batch {
+        Ok(path) => format!("handler: {path}\n"),
+        Err(refusal) => format!("not a handler: {refusal}\n"),
+    };
     for (title, items) in [("exports", exports), ("imports", imports)] {
-        println!("{title}: {}", if items.is_empty() { "none" } else { "" });
-        print_items(items, 1);
+        text += &format!("{title}:{}\n", if items.is_empty() { " none" } else { "" });
+        append_items(&mut text, items, 1);
     }
+    text
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn print_items(items: &[Item], depth: usize) {
+fn append_items(text: &mut String, items: &[Item], depth: usize) {
     for Item { name, kind, parts } in items {
-        println!("{:indent$}{name}: {kind}", "", indent = depth * 2);
-        print_items(parts, depth + 1);
+        *text += &format!("{:indent$}{name}: {kind}\n", "", indent = depth * 2);
+        append_items(text, parts, depth + 1);
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn print_json(inspection: &Inspection) {
+fn json(inspection: &Inspection) -> String {
     let Inspection { kind, exports, imports, handle_batch } = inspection;
     let object = json!({
         "kind": kind.to_string(),
@@ -75,7 +69,7 @@ fn print_json(inspection: &Inspection) {
         "exports": exports.iter().map(item).collect::<Value>(),
         "imports": imports.iter().map(item).collect::<Value>(),
     });
-    println!("{object:#}");
+    format!("{object:#}\n")
 }
 
 fn item(item: &Item) -> Value {

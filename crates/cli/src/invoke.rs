@@ -14,7 +14,7 @@ use gristmill_sandbox::{Engine, FUEL_PER_SECOND, Limits, LoadedFunction};
 use tokio::runtime::Runtime;
 
 use crate::log::{self, Format};
-use crate::{complain, exit};
+use crate::{answer, complain, exit};
 
 /// What a handler inside a blocking call may delay the exit.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
@@ -42,8 +42,8 @@ pub(crate) struct Arguments {
 
 /// Calls the handler once, prints its answer, and says what to exit with.
 pub(crate) fn run(arguments: &Arguments) -> u8 {
-    log::start(if arguments.json { Format::Json } else { Format::Text });
-    match invoke(arguments) {
+    let logging = log::start(if arguments.json { Format::Json } else { Format::Text });
+    match logging.and_then(|()| invoke(arguments)) {
         Ok(report) => {
             print(&report, arguments.json);
             exit_code(&report.outcome)
@@ -92,11 +92,11 @@ fn read_event(path: &Path) -> anyhow::Result<String> {
     Ok(event)
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the result of the command")]
+#[expect(clippy::print_stderr, reason = "the report belongs to stderr, the response to stdout")]
 fn print(report: &Report, json: bool) {
     let Report { outcome, duration, fuel, memory_bytes } = report;
     if let Outcome::Succeeded(Some(response)) = outcome {
-        println!("{response}");
+        answer(&format!("{response}\n"));
     }
     let duration_ms = duration.as_secs_f64() * 1e3;
     if json {

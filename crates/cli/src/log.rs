@@ -1,7 +1,9 @@
 //! Log lines on stderr: text for people, or one JSON object a line.
 
-use std::io;
+use std::env;
+use std::io::{self, IsTerminal};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use gristmill::config;
 use tracing_subscriber::EnvFilter;
@@ -31,12 +33,18 @@ impl From<config::LogFormat> for Format {
 }
 
 /// Starts logging. To be called once.
-pub(crate) fn start(format: Format) {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE)
-        .unwrap_or_else(|_unset| EnvFilter::new(FILTER_DEFAULT));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+pub(crate) fn start(format: Format) -> anyhow::Result<()> {
+    let filter = env::var(FILTER_VARIABLE).unwrap_or_else(|_unset| FILTER_DEFAULT.to_owned());
+    let filter = EnvFilter::builder()
+        .parse(&filter)
+        .with_context(|| format!("{FILTER_VARIABLE} is no filter, such as `info,lapin=debug`"))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match format {
         Format::Text => lines.init(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).init(),
     }
+    Ok(())
 }

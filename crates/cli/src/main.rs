@@ -9,6 +9,7 @@ mod log;
 mod run;
 mod signals;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -72,6 +73,11 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "stderr is where a program's errors belong")]
 fn complain(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
+}
+
+/// Prints the answer of a command on stdout. Who no longer reads it, as `head`, has had enough.
+fn answer(text: &str) {
+    drop(io::stdout().write_all(text.as_bytes()));
 }
 
 /// Environment variables, for credentials that name one.

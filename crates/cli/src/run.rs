@@ -34,7 +34,10 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
             return exit::CONFIGURATION;
         }
     };
-    log::start(arguments.log_format.unwrap_or(config.host.log_format.into()));
+    if let Err(error) = log::start(arguments.log_format.unwrap_or(config.host.log_format.into())) {
+        complain(&error);
+        return exit::CONFIGURATION;
+    }
     let host = match Host::load(config, environment) {
         Ok(host) => host,
         Err(error) => return refuse(error),

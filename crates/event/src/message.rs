@@ -87,7 +87,7 @@ pub struct BasicProperties {
     pub cluster_id: Option<String>,
 }
 
-/// Headers in the order the broker sent them.
+/// Headers in the order in which the client gives them.
 ///
 /// A name that stands here twice stands in the event twice. AMQP 0-9-1 (4.2.5.5) calls duplicate
 /// names illegal, so the client is expected to have settled on one of them.

@@ -27,7 +27,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use broker::BrokerConfig;
-pub use credentials::{Credentials, CredentialsError, Login, Secret};
+pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
 pub use value::{parse_duration, parse_size};
 

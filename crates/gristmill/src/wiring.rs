@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use gristmill_broker::SourceError;
+use gristmill_broker::{Login, SourceError};
 use gristmill_event::{EVENT_BYTES_MAX, Envelope};
 use gristmill_mapping::backoff::Backoff;
 use gristmill_mapping::{BatchLimits, Mapping, Settings};
-use gristmill_rabbitmq::{ConnectionSettings, Password, RabbitMq, RabbitMqSource, SourceSettings};
+use gristmill_rabbitmq::{ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
 use gristmill_sandbox::LoadedFunction;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::config::{BrokerConfig, Config, CredentialsError, Login, MappingConfig};
+use crate::config::{BrokerConfig, Config, CredentialsError, MappingConfig};
 
 /// A mapping that cannot be wired.
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +98,8 @@ impl Wiring {
     }
 }
 
-/// Connects once to every broker and virtual host that a configuration's mappings name, and says
-/// what failed. Reads no message.
+/// Connects once to every broker and virtual host that a configuration's enabled mappings name, and
+/// says what failed. Reads no message.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ fn connections(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<ConnectionKey, Arc<RabbitMq>>, WiringError> {
     let mut connections = BTreeMap::new();
-    for mapping in config.mappings.values() {
+    for mapping in config.mappings.values().filter(|mapping| mapping.enabled) {
         let Some(broker) = config.brokers.get(&mapping.broker) else { continue };
         let key = (mapping.broker.clone(), mapping.virtual_host.clone());
         if connections.contains_key(&key) {
@@ -129,7 +129,7 @@ fn connections(
         let login = broker.credentials.resolve(&environment).map_err(|source| {
             WiringError::Credentials { broker: mapping.broker.clone(), source }
         })?;
-        let settings = connection_settings(&mapping.broker, broker, mapping, &login);
+        let settings = connection_settings(&mapping.broker, broker, mapping, login);
         connections.insert(key, RabbitMq::new(settings));
     }
     Ok(connections)
@@ -139,14 +139,13 @@ fn connection_settings(
     name: &str,
     broker: &BrokerConfig,
     mapping: &MappingConfig,
-    login: &Login,
+    login: Login,
 ) -> ConnectionSettings {
     ConnectionSettings {
         host: broker.host.clone(),
         port: broker.port,
         virtual_host: mapping.virtual_host.clone(),
-        username: login.username.clone(),
-        password: Password::new(login.password.expose().to_owned()),
+        login,
         // The configuration allows an hour at most, which is far below the greatest.
         heartbeat_s: u16::try_from(broker.heartbeat.as_secs()).unwrap_or(u16::MAX),
         connection_name: format!("gristmill: {name}"),

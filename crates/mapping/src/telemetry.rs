@@ -75,8 +75,8 @@ impl Telemetry {
             %mapping,
             %queue,
             event_bytes = record.event_bytes,
-            "the next message alone makes an event over the limit of 6 MB, so nothing behind it can \
-             be handled; take it from the queue"
+            "the next message alone makes an event over the limit, so nothing behind it can be \
+             handled; take it from the queue"
         );
     }
 

@@ -3,14 +3,13 @@
 //! Each connection costs an operating system's thread in the client and some memory in the broker,
 //! and brokers may have a quota of them: so mappings share one and have a channel each.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::SourceError;
+use gristmill_broker::{Login, SourceError};
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -29,32 +28,12 @@ pub struct ConnectionSettings {
     pub port: u16,
     /// The virtual host.
     pub virtual_host: String,
-    /// The user's name.
-    pub username: String,
-    /// The user's password.
-    pub password: Password,
+    /// Who logs in.
+    pub login: Login,
     /// Heartbeat interval in seconds; the broker may ask for a shorter one. Zero: none.
     pub heartbeat_s: u16,
     /// What an operator sees as the connection's name.
     pub connection_name: String,
-}
-
-/// A password, which never shows.
-#[derive(Clone)]
-pub struct Password(String);
-
-impl Password {
-    /// Takes a password.
-    #[must_use]
-    pub fn new(password: String) -> Self {
-        Self(password)
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
 }
 
 /// A RabbitMQ broker, for one virtual host and one login. Its sources share one connection, which
@@ -63,7 +42,7 @@ impl fmt::Debug for Password {
 pub struct RabbitMq {
     settings: ConnectionSettings,
     /// Locked while connecting, so that all who wait get the same connection.
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Arc<Connection>>>,
 }
 
 impl RabbitMq {
@@ -89,22 +68,15 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// A new channel on the connection, which is made first when there is none.
-    pub(crate) async fn channel(&self, queue: &str) -> Result<Channel, SourceError> {
-        let mut connection = self.connection.lock().await;
-        if connection.as_ref().is_none_or(|connection| !connection.status().connected()) {
-            *connection = Some(self.connect().await?);
+    /// The connection, which is made when there is none. It closes when nobody holds it any more.
+    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, SourceError> {
+        let mut shared = self.connection.lock().await;
+        if let Some(connection) = shared.as_ref().filter(|shared| shared.status().connected()) {
+            return Ok(Arc::clone(connection));
         }
-        match connection.as_ref() {
-            Some(connection) => {
-                let channel = connection.create_channel().await;
-                channel.map_err(|error| error::consuming(&error, queue))
-            }
-            None => Err(SourceError::Lost {
-                queue: queue.to_owned(),
-                reason: "the connection is gone".to_owned(),
-            }),
-        }
+        let connection = Arc::new(self.connect().await?);
+        *shared = Some(Arc::clone(&connection));
+        Ok(connection)
     }
 
     async fn connect(&self) -> Result<Connection, SourceError> {
@@ -140,8 +112,10 @@ impl ConnectionSettings {
     }
 
     fn uri(&self) -> AMQPUri {
-        let userinfo =
-            AMQPUserInfo { username: self.username.clone(), password: self.password.0.clone() };
+        let userinfo = AMQPUserInfo {
+            username: self.login.username.clone(),
+            password: self.login.password.expose().to_owned(),
+        };
         AMQPUri {
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority { userinfo, host: self.host.clone(), port: self.port },

@@ -28,15 +28,14 @@ impl Ledger {
         Self { first: 1, settled: VecDeque::new() }
     }
 
-    /// Notes a delivery.
-    pub(crate) fn deliver(&mut self, tag: u64) {
-        // A broker that skips tags, which none does, leaves gaps that count as settled.
-        while self.first + self.settled.len() as u64 <= tag {
-            self.settled.push_back(true);
+    /// Notes a delivery. False if it is not the next one: tags of a channel count up by one (AMQP
+    /// 0-9-1, 1.8.3.13), and a gap would make a `multiple` mean more than we know of.
+    pub(crate) fn deliver(&mut self, tag: u64) -> bool {
+        let next = self.first + self.settled.len() as u64;
+        if tag == next {
+            self.settled.push_back(false);
         }
-        if let Some(settled) = self.entry(tag) {
-            *settled = false;
-        }
+        tag == next
     }
 
     /// Marks deliveries as settled and says which frames tell the broker. Tags that are not
@@ -77,8 +76,14 @@ mod tests {
 
     fn ledger(deliveries: u64) -> Ledger {
         let mut ledger = Ledger::new();
-        (1..=deliveries).for_each(|tag| ledger.deliver(tag));
+        (1..=deliveries).for_each(|tag| assert!(ledger.deliver(tag)));
         ledger
+    }
+
+    #[test]
+    fn a_gap_in_the_tags_is_noticed() {
+        assert!(!ledger(2).deliver(4));
+        assert!(!ledger(2).deliver(2));
     }
 
     #[test]

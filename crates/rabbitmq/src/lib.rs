@@ -18,5 +18,5 @@ mod ledger;
 mod source;
 mod translate;
 
-pub use connection::{ConnectionSettings, Password, RabbitMq};
+pub use connection::{ConnectionSettings, RabbitMq};
 pub use source::{RabbitMqSource, SourceSettings};

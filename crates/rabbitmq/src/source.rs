@@ -19,13 +19,16 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::RabbitMq;
 use crate::error;
 use crate::ledger::{Frame, Ledger};
 use crate::translate;
+
+/// A broker that does not start a consumer in this time is frozen.
+const CONSUME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a cancelled consumer looks whether its channel still stands: nothing tells it.
 const CHANNEL_CHECK: Duration = Duration::from_secs(1);
@@ -68,14 +71,18 @@ impl RabbitMqSource {
         Self { broker, settings, epoch: Epoch(0), state: State::Closed }
     }
 
-    async fn consume(&self, channel: &Channel) -> Result<Consumer, lapin::Error> {
+    /// Opens a channel and starts a consumer on it.
+    async fn consume(&self, connection: &Connection) -> Result<(Channel, Consumer), lapin::Error> {
+        let channel = connection.create_channel().await?;
         // Before the consumer, since RabbitMQ applies it to consumers that come after it.
         let prefetch = self.settings.prefetch.get();
         channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
         let queue = short_string(&self.settings.queue)?;
         let consumer_tag = short_string(&self.settings.consumer_tag)?;
         let options = BasicConsumeOptions::default();
-        channel.basic_consume(queue, consumer_tag, options, FieldTable::default()).await
+        let arguments = FieldTable::default();
+        let consumer = channel.basic_consume(queue, consumer_tag, options, arguments).await?;
+        Ok((channel, consumer))
     }
 
     fn lost(&self, reason: impl ToString) -> SourceError {
@@ -96,10 +103,12 @@ impl RabbitMqSource {
 impl Source for RabbitMqSource {
     async fn subscribe(&mut self) -> Result<Epoch, SourceError> {
         self.close().await;
-        let channel = self.broker.channel(&self.settings.queue).await?;
-        let consumer = match self.consume(&channel).await {
-            Ok(consumer) => consumer,
-            Err(refusal) => return Err(error::consuming(&refusal, &self.settings.queue)),
+        let connection = self.broker.connection().await?;
+        let consuming = timeout(CONSUME_TIMEOUT, self.consume(&connection));
+        let (channel, consumer) = match consuming.await {
+            Ok(Ok(consuming)) => consuming,
+            Ok(Err(refusal)) => return Err(error::consuming(&refusal, &self.settings.queue)),
+            Err(_elapsed) => return Err(self.lost("the broker did not answer in time")),
         };
         self.epoch = self.epoch.next();
         self.state = State::Consuming { channel, consumer, ledger: Ledger::new() };
@@ -112,7 +121,9 @@ impl Source for RabbitMqSource {
             State::Consuming { consumer, ledger, .. } => match consumer.next().await {
                 Some(Ok(delivery)) => {
                     let tag = delivery.delivery_tag;
-                    ledger.deliver(tag);
+                    if !ledger.deliver(tag) {
+                        return Err(self.lost("the broker skipped a delivery tag"));
+                    }
                     let token = DeliveryToken { epoch: self.epoch, tag };
                     let message = translate::message(delivery);
                     Ok(Received::Delivery(Delivery { token, message }))

@@ -16,7 +16,7 @@ fn properties(given: &lapin::BasicProperties) -> BasicProperties {
     BasicProperties {
         content_type: text(given.content_type()),
         content_encoding: text(given.content_encoding()),
-        headers: given.headers().as_ref().map(|headers| table(headers, 1)),
+        headers: given.headers().as_ref().map(|headers| table(headers, 0)),
         delivery_mode: *given.delivery_mode(),
         priority: *given.priority(),
         correlation_id: text(given.correlation_id()),

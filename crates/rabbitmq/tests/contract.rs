@@ -5,7 +5,8 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_rabbitmq::{ConnectionSettings, Password, RabbitMq, RabbitMqSource, SourceSettings};
+use gristmill_broker::{Login, Secret};
+use gristmill_rabbitmq::{ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
 use gristmill_testkit::amqp::{Client, Field, Properties, Table};
 use gristmill_testkit::contract::Harness;
 use gristmill_testkit::contract_suite;
@@ -38,8 +39,10 @@ impl Real {
             host: "127.0.0.1".to_owned(),
             port: server.amqp_port(),
             virtual_host: virtual_host.clone(),
-            username: "guest".to_owned(),
-            password: Password::new("guest".to_owned()),
+            login: Login {
+                username: "guest".to_owned(),
+                password: Secret::new("guest".to_owned()),
+            },
             heartbeat_s: 10,
             connection_name: "contract".to_owned(),
         });

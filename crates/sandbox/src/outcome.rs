@@ -34,19 +34,21 @@ pub(crate) fn of_error(error: &Error, memory_refused: bool) -> Outcome {
 
 /// The cause, and the functions that led to it, innermost first.
 fn reason(error: &Error) -> String {
-    let cause = error.root_cause();
+    let cause = error.root_cause().to_string();
+    let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
     match error.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) => format!("{cause} in {}", functions(backtrace)),
-        None => cause.to_string(),
+        None => cause.to_owned(),
     }
 }
 
 /// The names of the innermost functions on one line. Only the backtrace's own text has them
-/// demangled, as lines of the form `3: 0x1a2b - module!function` below a heading.
+/// demangled, as lines of the form `3: 0x1a2b - module!function` below a heading. What a handler's
+/// author knows of these are the functions.
 fn functions(backtrace: &WasmBacktrace) -> String {
     let text = backtrace.to_string();
     let functions = text.lines().skip(1).take(FUNCTIONS_MAX);
-    let names = functions.map(|line| line.split_once(" - ").map_or(line.trim(), |(_, name)| name));
+    let names = functions.map(|line| line.split_once('!').map_or(line.trim(), |(_, name)| name));
     names.collect::<Vec<_>>().join(" < ")
 }
 
@@ -78,7 +80,7 @@ mod tests {
         assert_eq!(of_error(&unreachable, true), Outcome::OutOfMemory);
         assert_eq!(
             of_error(&unreachable, false),
-            Outcome::Trapped("wasm trap: wasm `unreachable` instruction executed".to_owned())
+            Outcome::Trapped("wasm `unreachable` instruction executed".to_owned())
         );
     }
 }

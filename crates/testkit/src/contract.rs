@@ -2,6 +2,12 @@
 //!
 //! [`contract_suite!`](crate::contract_suite) makes a test of each rule, for anything that can make
 //! a [`Harness`]. A fake that does not pass it is no stand-in for the real thing.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "these are tests: a rule that does not hold panics"
+)]
 
 use std::time::Duration;
 

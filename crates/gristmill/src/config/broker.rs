@@ -10,7 +10,9 @@ use percent_encoding::percent_decode_str;
 use toml::de::DeValue;
 use url::{Host, Url};
 
-use super::credentials::{Credentials, Login, Secret};
+use gristmill_broker::{Login, Secret};
+
+use super::credentials::Credentials;
 use super::section::Section;
 use super::value;
 

@@ -1,61 +1,15 @@
-//! Logins, where they come from, and what keeps them out of sight.
+//! Where logins come from.
 //!
-//! The file says where a broker's login stands; it is read when a connection is made, so that a
-//! changed secret is seen by the next one.
+//! The file says where a broker's login stands; it is read when the host starts.
 //!
 //! What must never happen: a user name or password shows in `Debug` output or in an error, not even
 //! as part of a value that could not be understood.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use gristmill_broker::{Login, Secret};
 use serde_json::Value;
-
-/// Text that nobody is shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes text out of sight.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text itself, for whom it is meant.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
-/// A user name and a password. `Debug` shows neither.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user name.
-    pub username: String,
-    /// The password.
-    pub password: Secret,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Login([hidden])")
-    }
-}
 
 /// Where a broker's login stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use gristmill_sandbox::{FUEL_PER_SECOND, MEMORY_MAX_BYTES, TIMEOUT_MAX};
 use toml::de::{DeTable, DeValue};
 use uuid::Uuid;
 
@@ -16,9 +17,6 @@ use super::section::Section;
 use super::{
     Config, ConfigError, FunctionConfig, HostConfig, LogFormat, MappingConfig, broker, value,
 };
-
-/// The longest that Lambda's event source mapping for Amazon MQ lets a function run.
-const TIMEOUT_MAX: Duration = Duration::from_secs(14 * 60);
 
 /// The longest batching window, Lambda's.
 const WINDOW_MAX: Duration = Duration::from_secs(300);
@@ -30,7 +28,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(3600);
 const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
 /// The most is chosen so that the budget of the longest timeout, 840 s, fits an `i64`.
-const FUEL_PER_SECOND: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
+const FUEL: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
 
 /// The batch size and batching window of a mapping that sets none.
 const BATCH_SIZE: NonZeroU16 = NonZeroU16::new(100).unwrap();
@@ -128,9 +126,10 @@ fn function(mut section: Section<'_, '_>, folder: &Path) -> Option<FunctionConfi
     let component = section
         .required("component", "the path of the handler", |value| value::path(value, folder));
     let timeout = section.or("timeout", TIMEOUT_MAX, timeout);
-    let memory_bytes = section.or("memory", 128 << 20, |value| value::size(value, MEMORY_BYTES));
-    let fuel_per_second = section
-        .or("fuel_per_second", 20_000_000_000, |value| value::integer(value, FUEL_PER_SECOND));
+    let memory_bytes =
+        section.or("memory", MEMORY_MAX_BYTES, |value| value::size(value, MEMORY_BYTES));
+    let fuel_per_second =
+        section.or("fuel_per_second", FUEL_PER_SECOND, |value| value::integer(value, FUEL));
     let instance_reuse = section.or("instance_reuse", true, value::boolean);
     section.finish();
     let component = component?;

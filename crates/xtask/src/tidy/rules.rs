@@ -32,7 +32,11 @@ const LIBRARIES: &[&str] =
 /// Exceptions: the beginning of a path, a word it may say, and why.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("crates/xtask/src/tidy/rules.rs", "", "this table has to name what it forbids"),
-    ("crates/mapping/src/driver.rs", "Instant::now", "reads the clock for what is pure, once a turn"),
+    (
+        "crates/mapping/src/driver.rs",
+        "Instant::now",
+        "reads the clock for what is pure, once a turn",
+    ),
     ("crates/mapping/src/supervisor.rs", "Instant::now", "how long a subscription held"),
     ("crates/sandbox/src/function.rs", "Instant::now", "measures the duration it reports"),
     ("tests/guests/", "thread::sleep", "a guest that sleeps is what the sandbox has to end"),
