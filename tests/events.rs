@@ -153,3 +153,28 @@ async fn names_with_quotes_colons_and_letters_of_the_world() {
     let event = event_of(&mut broker, name, &[message]).await;
     assert_eq!(records(&event, &format!("{name}::{name}")), [bare(b"x")]);
 }
+
+#[tokio::test]
+async fn no_message_can_end_the_host_or_its_connection() {
+    let mut broker = Broker::with(&["events"]).await;
+    let mut nested = Field::Array(vec![]);
+    for _ in 0..1_000 {
+        nested = Field::Array(vec![nested]);
+    }
+    let headers = Table::new().with("nested", nested).with("after", Field::Bool(true));
+    let properties = Properties { headers: Some(headers), ..Properties::default() };
+    broker.client.publish("events", &properties, b"nested").await.unwrap();
+    // A message id, and nothing else: property flag 7, and a short string that is not UTF-8.
+    let message_id = [0x00, 0x80, 3, b'a', 0xFF, 0xFE];
+    broker.client.publish_raw("events", &message_id, b"not text").await.unwrap();
+    broker.client.wait_for_confirms().await.unwrap();
+
+    let event = event_on(&broker, "events", 2).await;
+    let records = records(&event, &format!("events::{}", broker.virtual_host));
+    let headers = &records[0]["basicProperties"]["headers"];
+    assert_eq!(headers["after"], true);
+    let levels = std::iter::successors(Some(&headers["nested"]), |level| level.get(0)).count();
+    assert_eq!(levels, 65, "64 levels, and the null in place of the others");
+    assert_eq!(records[1]["basicProperties"]["messageId"], "a??");
+    assert!(records.iter().all(|record| record["redelivered"] == false));
+}

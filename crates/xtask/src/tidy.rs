@@ -16,7 +16,8 @@ use rules::SourceFile;
 pub(crate) fn run() -> Result<()> {
     let paths = git_lines(&["ls-files", "--cached", "--others", "--exclude-standard"])?;
     let mut problems = Vec::new();
-    for path in paths.iter().filter(|path| path.ends_with(".rs")) {
+    let ours = |path: &&String| path.ends_with(".rs") && !path.starts_with("third-party/");
+    for path in paths.iter().filter(ours) {
         // A file that is deleted and not yet committed is still listed.
         let file = workspace::root().join(path);
         if file.exists() {

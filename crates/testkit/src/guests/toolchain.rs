@@ -1,7 +1,7 @@
 //! The compiler that builds handlers: found where it is, fetched where it is not.
 //!
 //! In order: what is installed, what was fetched before, `rustup target add`, and Debian's packages
-//! (see [`debian`](super::debian)). What the cargo that runs *us* was told about compilers, flags and
+//! (see [`super::debian`]). What the cargo that runs *us* was told about compilers, flags and
 //! folders must not reach the cargo that we run.
 
 use std::env;
