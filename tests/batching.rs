@@ -1,6 +1,6 @@
 //! Messages become batches by count, by time and by size, in the order of the queue.
 
-use crate::support::{Broker, drain, printed, report};
+use crate::support::{Broker, drain, printed, report, subscribed};
 use serde_json::Value;
 
 /// The bodies of an event, decoded by an ordinary library.
@@ -37,8 +37,13 @@ async fn a_thousand_messages_make_ten_events_in_order() {
 #[tokio::test]
 async fn seven_messages_arrive_in_one_event_after_the_window() {
     let mut broker = Broker::with(&["orders"]).await;
-    broker.publish("orders", (0..7).map(|number| vec![number])).await;
-    let host = broker.host(&[broker.mapping("orders", "prints-event", "", "")]);
+    let mapping = "maximum_batching_window = \"15s\"";
+    let host = broker.host(&[broker.mapping("orders", "prints-event", "", mapping)]);
+    subscribed(&host, "orders").await;
+    broker.publish("orders", [vec![0]]).await;
+    // The host has it, and the window is open for the others.
+    broker.wait_for("orders", 0, 1).await;
+    broker.publish("orders", (1..7).map(|number| vec![number])).await;
     assert_eq!(bodies(&printed(&host).await), (0..7).map(|n| vec![n]).collect::<Vec<_>>());
     broker.wait_for("orders", 0, 0).await;
     drain(&host).await;

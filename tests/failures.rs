@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Broker, LONG, drain, report};
+use gristmill_testkit::amqp::{Field, Table};
+
+use crate::support::{Broker, LONG, drain, report, subscribed};
 use serde_json::{Value, json};
 
 fn order(id: u32, more: &Value) -> Vec<u8> {
@@ -36,12 +38,13 @@ async fn a_batch_that_fails_twice_is_called_three_times_and_acked() {
 #[tokio::test]
 async fn a_handler_that_traps_gets_the_same_batch_again_until_it_succeeds() {
     let mut broker = Broker::with(&["orders"]).await;
+    let host = broker.host(&[broker.mapping("orders", "traps-until", "", "")]);
+    subscribed(&host, "orders").await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     // The second call comes within a second of the first: both are too early.
     let due = now + Duration::from_secs(8);
     let body = json!({ "succeed_after_ms": u64::try_from(due.as_millis()).unwrap() });
     broker.publish("orders", [body.to_string().into(), b"second".to_vec()]).await;
-    let host = broker.host(&[broker.mapping("orders", "traps-until", "", "")]);
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -57,9 +60,10 @@ async fn a_handler_that_traps_gets_the_same_batch_again_until_it_succeeds() {
     drain(&host).await;
 }
 
-#[tokio::test]
-async fn after_ctrl_c_the_messages_of_a_handler_that_always_fails_are_ready_in_their_old_order() {
-    let mut broker = Broker::with(&["orders"]).await;
+/// Stops a host whose handler always fails, and looks at what the queue holds then.
+async fn after_ctrl_c(arguments: &Table) {
+    let mut broker = Broker::with(&[]).await;
+    broker.client.declare_queue("orders", arguments).await.unwrap();
     let bodies: Vec<Vec<u8>> = (0..50).map(|number| vec![number]).collect();
     broker.publish("orders", bodies.clone()).await;
     let mapping = broker.mapping("orders", "always-traps", "", "batch_size = 10");
@@ -73,6 +77,16 @@ async fn after_ctrl_c_the_messages_of_a_handler_that_always_fails_are_ready_in_t
         ready.push(delivery.body);
     }
     assert_eq!(ready, bodies);
+}
+
+#[tokio::test]
+async fn after_ctrl_c_the_messages_of_a_failing_handler_are_ready_in_their_old_order() {
+    after_ctrl_c(&Table::new()).await;
+}
+
+#[tokio::test]
+async fn after_ctrl_c_the_same_holds_for_a_quorum_queue() {
+    after_ctrl_c(&Table::new().with("x-queue-type", Field::text("quorum"))).await;
 }
 
 #[tokio::test]

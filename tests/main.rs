@@ -9,4 +9,5 @@ mod events;
 mod failures;
 mod neighbours;
 mod program;
+mod stopping;
 mod support;

@@ -1,7 +1,7 @@
 //! A handler that misbehaves is cut off and tried again, and another mapping of the same process
 //! goes on as if nothing were.
 
-use crate::support::{Broker, drain, report};
+use crate::support::{Broker, drain, report, subscribed};
 
 /// Lets a guest misbehave on one queue and works on another meanwhile.
 async fn beside(guest: &str, function: &str, outcomes: &[&str]) {
@@ -45,4 +45,27 @@ async fn a_sleeper_is_cut_off() {
 #[tokio::test]
 async fn a_handler_that_allocates_without_end_is_cut_off() {
     beside("grows-memory", "memory = \"64MiB\"", &["out_of_memory"]).await;
+}
+
+#[tokio::test]
+async fn endless_loops_on_every_processor_hold_up_nobody_else() {
+    let mut broker = Broker::with(&["bad", "good"]).await;
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let spinners = 2 * processors;
+    broker.publish("bad", vec![b"{}".to_vec(); spinners]).await;
+    let many = format!("batch_size = 1\nmaximum_concurrency = {spinners}");
+    let bad = broker.mapping("bad", "spins", "timeout = \"10m\"", &many);
+    let good = broker.mapping("good", "echo", "", "batch_size = 1");
+    let host = broker.host(&[bad, good]);
+    subscribed(&host, "good").await;
+    broker.wait_for("bad", 0, spinners as u64).await;
+    // If these waited for a spinner, the first would take ten minutes.
+    for number in 0..100 {
+        broker.publish("good", [vec![number]]).await;
+        assert_eq!(report(&host, "good").await["outcome"], "succeeded");
+    }
+    assert!(
+        !host.logs().iter().any(|line| line["mapping"] == "bad" && line["message"] == "REPORT")
+    );
+    host.kill9().await.unwrap();
 }

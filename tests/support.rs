@@ -55,12 +55,6 @@ impl Broker {
         self.server.wait_for_counts(&self.virtual_host, queue, LONG, holds).await.unwrap();
     }
 
-    /// A configuration with this broker under the name `broker`, and what else is given.
-    pub(crate) fn config(&self, rest: &str) -> String {
-        let port = self.server.amqp_port();
-        format!("[broker.broker]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n\n{rest}")
-    }
-
     /// A mapping of a queue to a guest, with further lines for the function and the mapping.
     pub(crate) fn mapping(
         &self,
@@ -81,19 +75,46 @@ impl Broker {
         function: &str,
         mapping: &str,
     ) -> String {
-        let component = guests::component(guest);
-        let (queue, virtual_host) = (toml_string(queue), toml_string(&self.virtual_host));
-        format!(
-            "[function.{guest}-on-{name}]\ncomponent = {component:?}\n{function}\n\n\
-             [mapping.{name}]\nbroker = \"broker\"\nqueue = {queue}\n\
-             virtual_host = {virtual_host}\nfunction = \"{guest}-on-{name}\"\n{mapping}\n\n"
-        )
+        mapping_on(&self.virtual_host, name, queue, guest, function, mapping)
     }
 
     /// Runs the host on this broker with these mappings.
     pub(crate) fn host(&self, mappings: &[String]) -> Host {
-        Host::start(Path::new(GRISTMILL), &self.config(&mappings.concat())).unwrap()
+        host_on(self.server, mappings)
     }
+}
+
+/// Runs the host on a server, under the name `broker`, with these sections of configuration.
+pub(crate) fn host_on(server: &RabbitServer, sections: &[String]) -> Host {
+    let port = server.amqp_port();
+    let broker =
+        format!("[broker.broker]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n\n");
+    Host::start(Path::new(GRISTMILL), &(broker + &sections.concat())).unwrap()
+}
+
+/// The sections of a mapping of a queue to a guest.
+pub(crate) fn mapping_on(
+    virtual_host: &str,
+    name: &str,
+    queue: &str,
+    guest: &str,
+    function: &str,
+    mapping: &str,
+) -> String {
+    let component = guests::component(guest);
+    let (queue, virtual_host) = (toml_string(queue), toml_string(virtual_host));
+    format!(
+        "[function.{guest}-on-{name}]\ncomponent = {component:?}\n{function}\n\n\
+         [mapping.{name}]\nbroker = \"broker\"\nqueue = {queue}\n\
+         virtual_host = {virtual_host}\nfunction = \"{guest}-on-{name}\"\n{mapping}\n\n"
+    )
+}
+
+/// Waits until a mapping has subscribed.
+pub(crate) async fn subscribed(host: &Host, mapping: &str) {
+    host.wait_for(LONG, |line| line["message"] == "subscribed" && line["mapping"] == mapping)
+        .await
+        .unwrap();
 }
 
 /// Waits for the REPORT of a mapping's next invocation.

@@ -1,7 +1,7 @@
 //! Log lines on stderr: text for people, or one JSON object a line.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -43,8 +43,30 @@ pub(crate) fn start(format: Format) -> anyhow::Result<()> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     match format {
-        Format::Text => lines.init(),
+        Format::Text => lines.with_writer(|| Tame(io::stderr())).init(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).init(),
     }
     Ok(())
+}
+
+/// Replaces control characters that could make a line look like something else. The formatter
+/// escapes ESC, and a line's end is its own; what is left is what moves the cursor.
+struct Tame<W>(W);
+
+impl<W: Write> Write for Tame<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let moves = |byte: &u8| matches!(byte, 0x07 | 0x08 | 0x0B..=0x0D | 0x7F);
+        if bytes.iter().any(moves) {
+            let tame: Vec<u8> =
+                bytes.iter().map(|byte| if moves(byte) { b'?' } else { *byte }).collect();
+            self.0.write_all(&tame)?;
+        } else {
+            self.0.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

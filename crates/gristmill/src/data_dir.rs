@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// A data directory, locked. Dropping it gives it free.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     id: Uuid,
     /// Held open for its lock.
     _lock: File,
@@ -43,7 +43,7 @@ impl DataDir {
     /// # Errors
     ///
     /// [`DataDirError`], when another host works in it or it cannot be written.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         fs::create_dir_all(path).map_err(at(path))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;
@@ -57,7 +57,7 @@ impl DataDir {
 
     /// The directory's id, made when the directory was.
     #[must_use]
-    pub fn id(&self) -> Uuid {
+    pub(crate) fn id(&self) -> Uuid {
         self.id
     }
 }

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 ///
 /// Dropping it does not wait: a handler inside a blocking host call must not hang the exit.
 #[derive(Debug)]
-pub struct Guests(Option<Runtime>);
+pub(crate) struct Guests(Option<Runtime>);
 
 impl Guests {
     /// Starts the threads.
@@ -16,7 +16,7 @@ impl Guests {
     /// # Errors
     ///
     /// When the operating system gives no threads.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .thread_name("gristmill-guest")
             // A handler that computes yields about every millisecond. By default a worker looks at
@@ -36,7 +36,7 @@ impl Guests {
     /// Never: the runtime is there until the drop.
     #[must_use]
     #[expect(clippy::expect_used, reason = "only the drop takes the runtime out")]
-    pub fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> Handle {
         self.0.as_ref().expect("the runtime is there until the drop").handle().clone()
     }
 }

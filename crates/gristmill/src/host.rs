@@ -1,6 +1,8 @@
 //! A running host: its mappings, each in a task of its own, watched over.
 //!
 //! A mapping that panics, which would be a bug, is started again with backoff; the others go on.
+//!
+//! What must never happen: one mapping's end that ends another, or a host that starts half.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -83,6 +85,7 @@ impl Host {
         }
         telemetry::started(tasks.running.len());
         tasks.supervise().await;
+        self.wiring.close().await;
         telemetry::stopped();
     }
 }

@@ -27,9 +27,8 @@ mod telemetry;
 mod wiring;
 
 pub use config::Config;
-pub use data_dir::{DataDir, DataDirError};
+pub use data_dir::DataDirError;
 pub use functions::{FunctionError, load_function, load_functions};
-pub use guests::Guests;
 pub use host::{Host, StartError};
 pub use tokio_util::sync::CancellationToken;
 pub use wiring::{WiringError, probe_brokers};

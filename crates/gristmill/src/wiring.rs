@@ -1,9 +1,14 @@
 //! From a configuration to mappings: which broker, which function, which settings.
+//!
+//! What must never happen: two connections where one would do, or a login read for a mapping that
+//! is disabled.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use gristmill_broker::{Login, SourceError};
 use gristmill_event::{EVENT_BYTES_MAX, Envelope};
 use gristmill_mapping::backoff::Backoff;
@@ -14,6 +19,9 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::config::{BrokerConfig, Config, CredentialsError, MappingConfig};
+
+/// Far more than a handshake takes, and short enough that the next try is soon.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A mapping that cannot be wired.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +66,11 @@ impl Wiring {
     pub(crate) fn enabled(&self) -> impl Iterator<Item = &str> {
         let enabled = self.config.mappings.iter().filter(|(_, mapping)| mapping.enabled);
         enabled.map(|(name, _)| name.as_str())
+    }
+
+    /// Closes every connection, when no mapping runs any more.
+    pub(crate) async fn close(&self) {
+        join_all(self.connections.values().map(|connection| connection.close())).await;
     }
 
     /// A mapping by its name; `None` if there is no such mapping.
@@ -148,6 +161,7 @@ fn connection_settings(
         login,
         // The configuration allows an hour at most, which is far below the greatest.
         heartbeat_s: u16::try_from(broker.heartbeat.as_secs()).unwrap_or(u16::MAX),
+        connect_timeout: CONNECT_TIMEOUT,
         connection_name: format!("gristmill: {name}"),
     }
 }

@@ -41,7 +41,7 @@ pub(crate) enum Ended {
     Stopped,
     /// The broker cancelled the consumer; what was in hand is settled.
     Cancelled,
-    /// A message can never be handled; everything before it is settled.
+    /// A message can never be handled; of what was before it, all that succeeds is settled.
     RecordTooLarge(RecordTooLarge),
     /// The channel or the connection is gone, and every unsettled delivery with it.
     SourceLost(SourceError),
@@ -77,7 +77,7 @@ enum Because {
 }
 
 /// A failed batch that keeps its slot until its next try.
-struct Backoff {
+struct Resting {
     until: Instant,
     batch: Batch,
 }
@@ -93,9 +93,11 @@ pub(crate) struct Driver<'a, S, F> {
     batcher: Batcher,
     /// Closed batches that wait for a slot, in queue order.
     waiting: VecDeque<Batch>,
-    backoffs: Vec<Backoff>,
+    resting: Vec<Resting>,
     /// Unsettled deliveries of this epoch, at most the prefetch.
     in_hand: usize,
+    /// Deliveries that were requeued.
+    given_back: usize,
     phase: Phase,
 }
 
@@ -119,8 +121,9 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             epoch,
             batcher: Batcher::new(settings.batch, Arc::clone(envelope), epoch),
             waiting: VecDeque::new(),
-            backoffs: Vec::new(),
+            resting: Vec::new(),
             in_hand: 0,
+            given_back: 0,
             phase: Phase::Taking,
         }
     }
@@ -160,12 +163,12 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
 
     /// The earliest of all that is due.
     fn wakes_at(&self) -> Option<Instant> {
-        let backoffs = self.backoffs.iter().map(|backoff| backoff.until);
+        let resting = self.resting.iter().map(|batch| batch.until);
         let deadline = match self.phase {
             Phase::Taking => None,
             Phase::Finishing { deadline, .. } => deadline,
         };
-        backoffs.chain(self.batcher.closes_at()).chain(deadline).min()
+        resting.chain(self.batcher.closes_at()).chain(deadline).min()
     }
 
     /// Takes what the source has: all of it at once, so that a burst passes the `select!` once.
@@ -225,8 +228,8 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         self.source.cancel().await;
         self.batcher.close(&mut self.waiting);
         // A batch in backoff gets no further try here; the broker gives it its place back.
-        for backoff in mem::take(&mut self.backoffs) {
-            let ended = self.requeue(backoff.batch).await;
+        for Resting { batch, .. } in mem::take(&mut self.resting) {
+            let ended = self.requeue(batch).await;
             if ended.is_some() {
                 return ended;
             }
@@ -242,9 +245,11 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         if !nothing_left && !time_is_up {
             return None;
         }
-        self.telemetry.drained(self.in_hand);
         Some(match because {
-            Because::Stopped => Ended::Stopped,
+            Because::Stopped => {
+                self.telemetry.drained(self.given_back + self.in_hand);
+                Ended::Stopped
+            }
             Because::Cancelled => Ended::Cancelled,
             Because::RecordTooLarge(too_large) => Ended::RecordTooLarge(too_large),
         })
@@ -252,7 +257,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
 
     /// Gives free slots to waiting batches.
     fn start_waiting(&mut self) {
-        while self.slots.running() + self.backoffs.len() < self.settings.maximum_concurrency.get() {
+        while self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get() {
             let Some(batch) = self.waiting.pop_front() else { return };
             self.slots.start(batch);
         }
@@ -260,7 +265,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
 
     fn pass_time(&mut self, now: Instant) -> Option<Ended> {
         self.batcher.close_if_due(now, &mut self.waiting);
-        for due in self.backoffs.extract_if(.., |backoff| backoff.until <= now) {
+        for due in self.resting.extract_if(.., |batch| batch.until <= now) {
             self.slots.start(due.batch);
         }
         None
@@ -285,7 +290,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             }
             Verdict::Retry(wait) => {
                 self.telemetry.will_retry(&batch, &report.outcome, wait);
-                self.backoffs.push(Backoff { until: now + wait, batch });
+                self.resting.push(Resting { until: now + wait, batch });
                 None
             }
             Verdict::Stale => {
@@ -295,12 +300,15 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         }
     }
 
-    /// Puts a batch back; with an order to keep, what waits behind it goes back with it, when the
-    /// source is closed.
+    /// Puts a batch back. With an order to keep, it and what waits behind it go back when the source
+    /// is closed: a quorum queue takes back what a closed channel held in its old place, and puts
+    /// what was requeued at its end.
     async fn requeue(&mut self, batch: Batch) -> Option<Ended> {
         if self.settings.maximum_concurrency.get() == 1 {
             self.waiting.clear();
+            return None;
         }
+        self.given_back += batch.len();
         self.settle(Settlement::Requeue, &batch).await
     }
 

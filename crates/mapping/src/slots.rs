@@ -2,6 +2,8 @@
 //!
 //! They outlive an epoch. A function that is still at work on a batch of an ended epoch keeps its
 //! slot, so that `maximum_concurrency`, and with 1 the order, hold over a reconnect too.
+//!
+//! What must never happen: a batch in two invocations, or a guest on the threads that do I/O.
 
 use std::sync::Arc;
 

@@ -2,11 +2,16 @@
 //!
 //! A broker that is away is no reason to stop, and an error that needs a person is looked at again
 //! from time to time, so that the mapping comes back by itself when somebody has mended it.
+//!
+//! What must never happen: a mapping that gives up on a broker, a loop that hands messages over and
+//! back for nothing, or a drain that outlasts its timeout by more than the close takes.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Source};
+use futures_util::future::{Either, select};
+use gristmill_broker::{Disposition, Epoch, Source};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::runtime::Handle;
@@ -22,8 +27,19 @@ use crate::telemetry::Telemetry;
 /// A close that hangs must not keep the mapping: the broker notices a dead connection by itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a drain may take over its timeout, to close the channel.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A subscription that held this long has proved that the broker is well.
 const STEADY: Duration = Duration::from_secs(60);
+
+/// How to go on after an epoch.
+enum Next {
+    Subscribe(Backoff),
+    /// Nothing can be done before somebody acts; the mapping is there and idle.
+    WaitForStop,
+    Stop,
+}
 
 /// An event source mapping: a queue, a function, and everything between them.
 #[derive(Debug)]
@@ -52,7 +68,21 @@ impl<S: Source, F: Function> Mapping<S, F> {
     ///
     /// Dropping the future ends every running invocation where it stands. Nothing is lost: what was
     /// not settled goes back to the broker with the source's channel.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
+        let telemetry = self.telemetry.clone();
+        let patience = self.settings.drain_timeout + CLOSE_PATIENCE;
+        let overdue = async {
+            stop.cancelled().await;
+            sleep(patience).await;
+        };
+        // A drain ends by itself in time, unless a frozen broker takes neither settlements nor the
+        // close. What is dropped then is the broker's as soon as it looks.
+        if let Either::Right(_) = select(pin!(self.live(stop.clone())), pin!(overdue)).await {
+            telemetry.cut_short();
+        }
+    }
+
+    async fn live(mut self, stop: CancellationToken) {
         let mut failures = 0;
         loop {
             let Some(subscribed) = stop.run_until_cancelled(self.source.subscribe()).await else {
@@ -67,8 +97,11 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     if since.elapsed() >= STEADY {
                         failures = 1;
                     }
-                    let Some(backoff) = self.after(ended) else { return };
-                    backoff
+                    match self.after(ended) {
+                        Next::Subscribe(backoff) => backoff,
+                        Next::WaitForStop => return stop.cancelled().await,
+                        Next::Stop => return,
+                    }
                 }
                 Err(error) => {
                     self.telemetry.not_subscribed(&error);
@@ -85,7 +118,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
         }
     }
 
-    async fn drive(&mut self, epoch: gristmill_broker::Epoch, stop: &CancellationToken) -> Ended {
+    async fn drive(&mut self, epoch: Epoch, stop: &CancellationToken) -> Ended {
         let Self { settings, envelope, telemetry, source, slots } = self;
         let driver = Driver::new(settings, telemetry, stop, source, slots, envelope, epoch);
         let ended = driver.run().await;
@@ -95,29 +128,30 @@ impl<S: Source, F: Function> Mapping<S, F> {
         ended
     }
 
-    /// How to go on after an epoch: how fast to subscribe again, or `None` to stop.
-    fn after(&self, ended: Ended) -> Option<Backoff> {
+    fn after(&self, ended: Ended) -> Next {
         match ended {
-            Ended::Stopped => None,
+            Ended::Stopped => Next::Stop,
             Ended::Cancelled => {
                 self.telemetry.cancelled();
-                Some(Backoff::RECONNECT)
+                Next::Subscribe(Backoff::RECONNECT)
             }
             Ended::SourceLost(error) => {
                 self.telemetry.not_subscribed(&error);
-                Some(Backoff::RECONNECT)
+                Next::Subscribe(Backoff::RECONNECT)
             }
             Ended::SettleTimedOut => {
                 self.telemetry.settle_timed_out();
-                Some(Backoff::RECONNECT)
+                Next::Subscribe(Backoff::RECONNECT)
             }
             Ended::InvocationLost(lost) => {
                 self.telemetry.invocation_lost(&lost);
-                Some(Backoff::RECONNECT)
+                Next::Subscribe(Backoff::RECONNECT)
             }
             Ended::RecordTooLarge(too_large) => {
+                // To look again would hand everything behind it over again and again, and a quorum
+                // queue deletes what was handed over too often.
                 self.telemetry.record_too_large(too_large);
-                Some(Backoff::PROBE)
+                Next::WaitForStop
             }
         }
     }

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_broker::{Login, SourceError};
-use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::attempt;
 use crate::error;
 use crate::source::{RabbitMqSource, SourceSettings};
 
-/// A handshake that takes longer is given up: the broker is frozen, or none is there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A broker that does not answer a close in this time is left to notice the end by itself.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Reply code of a close without an error (AMQP 0-9-1, 1.2: reply-success).
+pub(crate) const REPLY_SUCCESS: u16 = 200;
 
 /// How to reach a broker.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct ConnectionSettings {
     pub login: Login,
     /// Heartbeat interval in seconds; the broker may ask for a shorter one. Zero: none.
     pub heartbeat_s: u16,
+    /// A handshake that takes longer is given up: the broker is frozen, or it is none.
+    pub connect_timeout: Duration,
     /// What an operator sees as the connection's name.
     pub connection_name: String,
 }
@@ -64,8 +69,18 @@ impl RabbitMq {
     ///
     /// [`SourceError`] as for a subscription.
     pub async fn probe(&self) -> Result<(), SourceError> {
-        drop(self.connect().await?);
+        self.connection().await?;
+        self.close().await;
         Ok(())
+    }
+
+    /// Closes the connection in order, if there is one, so that the broker logs no lost client.
+    /// Its sources lose their subscriptions. Gives up on a broker that does not answer.
+    pub async fn close(&self) {
+        if let Some(connection) = self.connection.lock().await.take() {
+            // An error says that it is closed already.
+            drop(timeout(CLOSE_TIMEOUT, connection.close(REPLY_SUCCESS, "".into())).await);
+        }
     }
 
     /// The connection, which is made when there is none. It closes when nobody holds it any more.
@@ -83,21 +98,17 @@ impl RabbitMq {
         let settings = &self.settings;
         let name = settings.connection_name.as_str();
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let runtime = lapin::runtime::default_runtime().map_err(|error| self.refusal(error))?;
-        let tls = OwnedTLSConfig::default();
-        let connecting =
-            Connection::connect_uri_with_config(settings.uri(), properties, tls, runtime);
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(|error| self.refusal(error)),
-            Err(elapsed) => Err(SourceError::Unreachable {
+        let limit = settings.connect_timeout;
+        match timeout(limit, attempt::connect(settings.uri(), properties)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => {
+                Err(error::connecting(error, &settings.address(), &settings.virtual_host))
+            }
+            Err(_elapsed) => Err(SourceError::Unreachable {
                 broker: settings.address(),
-                source: Box::new(elapsed),
+                source: format!("no answer within {limit:?}").into(),
             }),
         }
-    }
-
-    fn refusal(&self, error: lapin::Error) -> SourceError {
-        error::connecting(error, &self.settings.address(), &self.settings.virtual_host)
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the broker's refusals mean.
 //!
 //! AMQP 0-9-1 has few reply codes, and RabbitMQ uses one code for several things, so the reply text
-//! decides where it must. This is the one place that reads it; above, only variants count.
+//! decides where it must. This is the one place that reads it; above, only variants count. Texts
+//! hold names that users choose, so only their constant beginnings and ends are looked at.
+//!
+//! What must never happen: a refusal that needs a person is taken for a broker that is away.
 
 use gristmill_broker::SourceError;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
@@ -17,11 +20,11 @@ pub(crate) fn connecting(error: Error, broker: &str, virtual_host: &str) -> Sour
     match refusal.kind() {
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => SourceError::LoginRefused { broker },
         // A virtual host or a user with as many connections as its limit allows: wait for one.
-        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) if !reason.contains("limit") => {
+        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) if !reason.ends_with("is reached") => {
             SourceError::VirtualHostRefused {
                 broker,
                 virtual_host: virtual_host.to_owned(),
-                missing: reason.contains("not found"),
+                missing: reason.ends_with("not found"),
                 reason,
             }
         }
@@ -39,13 +42,76 @@ pub(crate) fn consuming(error: &Error, queue: &str) -> SourceError {
     };
     let reason = refusal.get_message().to_string();
     match refusal.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) if reason.contains("no queue") => {
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+            if reason.starts_with("NOT_FOUND - no queue") =>
+        {
             SourceError::QueueMissing { queue, reason }
         }
         // The same code says that another consumer has the queue to itself, which passes.
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) if !reason.contains("exclusive") => {
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+            if !reason.ends_with("in exclusive use") =>
+        {
             SourceError::ReadRefused { queue, reason }
         }
         AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => SourceError::Lost { queue, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_broker::{Disposition, StopCode};
+    use lapin::protocol::AMQPError;
+
+    use super::*;
+
+    const RECONNECT: Disposition = Disposition::Reconnect;
+    const NOT_VALID: Disposition = Disposition::Stop(StopCode::ConfigNotValid);
+    const NO_LOGIN: Disposition = Disposition::Stop(StopCode::AuthenticationError);
+    const NO_RIGHT: Disposition = Disposition::Stop(StopCode::AuthorizationError);
+
+    fn refusal(kind: impl Into<AMQPErrorKind>, text: &str) -> Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), text.into())).into()
+    }
+
+    /// What RabbitMQ 3.10 says, with names that mean something else.
+    #[test]
+    fn names_do_not_change_what_a_refusal_means() {
+        let not_allowed = |text| refusal(AMQPHardError::NOTALLOWED, text);
+        let login = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.";
+        let cases = [
+            (refusal(AMQPSoftError::ACCESSREFUSED, login), NO_LOGIN),
+            (not_allowed("NOT_ALLOWED - vhost limited not found"), NOT_VALID),
+            (
+                not_allowed("NOT_ALLOWED - access to vhost 'not found' refused for user 'u'"),
+                NO_RIGHT,
+            ),
+            (
+                not_allowed(
+                    "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (1) is \
+                     reached",
+                ),
+                RECONNECT,
+            ),
+        ];
+        for (error, disposition) in cases {
+            let text = error.to_string();
+            assert_eq!(connecting(error, "b", "v").disposition(), disposition, "{text}");
+        }
+
+        let no_queue = "NOT_FOUND - no queue 'in exclusive use' in vhost '/'";
+        let stopped = "NOT_FOUND - queue 'no queue' in vhost '/' process is stopped by supervisor";
+        let no_right =
+            "ACCESS_REFUSED - access to queue 'exclusive-orders' in vhost '/' refused for user 'u'";
+        let taken = "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use";
+        let cases = [
+            (AMQPSoftError::NOTFOUND, no_queue, NOT_VALID),
+            (AMQPSoftError::NOTFOUND, stopped, RECONNECT),
+            (AMQPSoftError::ACCESSREFUSED, no_right, NO_RIGHT),
+            (AMQPSoftError::ACCESSREFUSED, taken, RECONNECT),
+        ];
+        for (kind, text, disposition) in cases {
+            let error = refusal(kind, text);
+            assert_eq!(consuming(&error, "q").disposition(), disposition, "{text}");
+        }
     }
 }

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod connection;
 mod error;
 mod ledger;

@@ -5,8 +5,12 @@
 //!    ▲                        │                                             │
 //!    └──── close, or the channel or the connection is lost ─────────────────┘
 //! ```
+//!
+//! What must never happen: a tag of another epoch on this channel, or a delivery that is neither
+//! given out nor left to the broker.
 
 use std::mem;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +26,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::{sleep, timeout};
 
-use crate::connection::RabbitMq;
+use crate::connection::{REPLY_SUCCESS, RabbitMq};
 use crate::error;
 use crate::ledger::{Frame, Ledger};
 use crate::translate;
@@ -36,9 +40,6 @@ const CHANNEL_CHECK: Duration = Duration::from_secs(1);
 /// A broker that does not answer a cancel in this time is left to the close of the channel.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reply code of a close without an error (AMQP 0-9-1, 1.2: reply-success).
-const REPLY_SUCCESS: u16 = 200;
-
 /// What to consume.
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
@@ -47,7 +48,7 @@ pub struct SourceSettings {
     /// Names the consumer in the broker, 1 to 255 bytes.
     pub consumer_tag: String,
     /// The most unsettled deliveries. Never 0, which means *unlimited* in RabbitMQ.
-    pub prefetch: std::num::NonZeroU16,
+    pub prefetch: NonZeroU16,
 }
 
 /// One consumer on one queue.

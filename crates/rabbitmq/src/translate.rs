@@ -1,4 +1,6 @@
 //! From the client's types to the event's, once, at the edge.
+//!
+//! What must never happen: a body that is copied, or nesting that a producer chooses the depth of.
 
 use gristmill_event::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};
 use lapin::types::{AMQPValue, FieldTable, ShortString};

@@ -44,6 +44,7 @@ impl Real {
                 password: Secret::new("guest".to_owned()),
             },
             heartbeat_s: 10,
+            connect_timeout: LONG,
             connection_name: "contract".to_owned(),
         });
         Self { server, virtual_host, broker, client: Mutex::new(client) }

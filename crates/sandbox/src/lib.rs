@@ -19,29 +19,18 @@
 //! dropped call. This is the only crate that names wasmtime.
 #![forbid(unsafe_code)]
 
-mod limits;
-
 mod engine;
-
 mod error;
-
-mod recognise;
-
-mod load;
-
-mod types;
-
-mod inspect;
-
 mod function;
-
+mod inspect;
+mod limits;
+mod load;
 mod outcome;
-
-mod store;
-
 mod output;
-
+mod recognise;
+mod store;
 mod telemetry;
+mod types;
 
 pub use engine::Engine;
 pub use error::{EngineError, LimitsError, LoadError, Refusal};

@@ -100,7 +100,8 @@ impl ResourceLimiter for MemoryMeter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let granted = self.memory.grow(current, desired, maximum);
-        self.refused |= !granted;
+        // A handler that gets some memory after it was refused has coped.
+        self.refused = !granted;
         Ok(granted)
     }
 

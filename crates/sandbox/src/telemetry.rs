@@ -1,8 +1,8 @@
 //! Every log event of this crate.
 //!
 //! Both kinds have the target `gristmill::handler`, a constant set of fields, and the function
-//! and request id that tell whose they are. What a handler writes is logged as it is: whoever
-//! formats log events escapes control characters.
+//! and request id that tell whose they are. What a handler writes is logged as it is, control
+//! characters included: whoever shows log events as text must escape them.
 
 use gristmill_invocation::Uuid;
 

@@ -76,7 +76,7 @@ fn down() -> Result<()> {
     // The lock is free once the process has ended.
     let file = File::open(id_file()).context("cannot open the file with the broker's process")?;
     file.lock().context("cannot wait for the end of the broker")?;
-    println!("the broker has ended");
+    println!("the broker ends");
     Ok(())
 }
 

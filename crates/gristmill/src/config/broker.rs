@@ -38,15 +38,6 @@ pub struct BrokerConfig {
     pub heartbeat: Duration,
 }
 
-impl BrokerConfig {
-    /// Host and port, for logs and errors: `rabbit.example.com:5672`, `[::1]:5672`.
-    #[must_use]
-    pub fn address(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-    }
-}
-
 /// Reads one broker. Relative paths are taken from `folder`.
 pub(super) fn read(mut section: Section<'_, '_>, folder: &Path) -> Option<BrokerConfig> {
     let kind = section.required("type", "\"rabbitmq\"", broker_type);

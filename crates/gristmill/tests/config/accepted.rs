@@ -132,10 +132,14 @@ fn prefetch_holds_the_running_batches_and_one_more_and_never_overflows() {
 }
 
 #[test]
-fn an_address_has_no_credentials() {
+fn hosts_and_ports_are_read_from_urls() {
     let config = parse(FULL);
-    assert_eq!(config.brokers["local"].address(), "[::1]:5672");
-    assert_eq!(config.brokers["shop"].address(), "rabbit.example.com:5673");
+    let address = |broker: &str| {
+        let broker = &config.brokers[broker];
+        (broker.host.clone(), broker.port)
+    };
+    assert_eq!(address("local"), ("::1".to_owned(), 5672));
+    assert_eq!(address("shop"), ("rabbit.example.com".to_owned(), 5673));
 }
 
 #[test]

@@ -53,3 +53,15 @@ async fn a_cancelled_consumer_settles_what_is_in_hand_and_subscribes_again() {
     let (_, function) = line.stop().await;
     assert_eq!(function.bodies(), [vec!["a", "b"], vec!["c"]], "nothing was handled twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_an_invocation_loses_nothing() {
+    let function = Scripted::new(|call, _| {
+        assert!(call != 0, "the first call panics, as a bug of ours would");
+        succeeds()
+    });
+    let line = Line::start(function, |_| (), &["a", "b", "c"]);
+    assert_eq!(line.acked(3).await, ["a", "b", "c"]);
+    let (_, function) = line.stop().await;
+    assert_eq!(function.bodies(), [vec!["a", "b"], vec!["a", "b"], vec!["c"]]);
+}

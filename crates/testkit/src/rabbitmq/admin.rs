@@ -145,6 +145,15 @@ impl RabbitServer {
         self.ctl(&arguments).await.map(drop)
     }
 
+    /// Evaluates an Erlang expression in the server, for settings that no configuration has.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer or the expression fails.
+    pub async fn eval(&self, expression: &str) -> Result<()> {
+        self.ctl(&["eval", expression]).await.map(drop)
+    }
+
     /// Runs `rabbitmqctl` and returns what it prints.
     async fn ctl(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         let output = Command::new(&self.programs.ctl)

@@ -1,0 +1,61 @@
+//! One attempt to connect, which leaves nothing behind when it fails.
+//!
+//! The client reads each connection on a thread of its own, and that thread outlives the future that
+//! waits for the handshake: it ends when its socket does, and a broker that hangs never closes it.
+//! So the attempt keeps a second handle of the socket and shuts it down unless it has succeeded.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_rs::TokioRuntime;
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Error};
+
+/// A handle of the socket. Dropping it with the socket inside ends the connection.
+#[derive(Debug, Default)]
+struct Attempt(Arc<Mutex<Option<TcpStream>>>);
+
+/// Connects and logs in.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the attempt, the client's thread and the socket included.
+pub(crate) async fn connect(
+    uri: AMQPUri,
+    properties: ConnectionProperties,
+) -> Result<Connection, Error> {
+    let attempt = Attempt::default();
+    let socket = Arc::clone(&attempt.0);
+    let open = async move |uri: AMQPUri, runtime: TokioRuntime| {
+        let stream = uri.connect_async(&runtime).await?;
+        let AsyncTcpStream::Plain(plain) = &stream else {
+            return Err(io::Error::other("the client encrypted a plain connection").into());
+        };
+        let second: TcpStream = plain.get_ref().as_fd().try_clone_to_owned()?.into();
+        *socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
+        Ok(stream)
+    };
+    let runtime = lapin::runtime::default_runtime()?;
+    let connection = Connection::connector(uri, runtime, open, properties).await?;
+    attempt.succeed();
+    Ok(connection)
+}
+
+impl Attempt {
+    /// Leaves the socket to the connection.
+    fn succeed(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // An error says that the other side was faster.
+            drop::<io::Result<()>>(socket.shutdown(Shutdown::Both));
+        }
+    }
+}
