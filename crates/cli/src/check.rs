@@ -19,12 +19,9 @@ pub(crate) struct Arguments {
 
 /// Checks, prints what was found, and says what to exit with.
 pub(crate) fn run(arguments: &Arguments) -> u8 {
-    let config = match Config::load(&arguments.config.config) {
+    let config = match arguments.config.load() {
         Ok(config) => config,
-        Err(error) => {
-            complain(&error.into());
-            return exit::CONFIGURATION;
-        }
+        Err(code) => return code,
     };
     let mut code = check_functions(&config);
     if arguments.connect {

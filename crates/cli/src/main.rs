@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use gristmill::Config;
 
 /// What the program exits with. The numbers are part of its interface.
 mod exit {
@@ -57,6 +58,16 @@ struct ConfigArgument {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = "gristmill.toml")]
     config: PathBuf,
+}
+
+impl ConfigArgument {
+    /// Reads the file; otherwise tells the user what is wrong with it, and says what to exit with.
+    fn load(&self) -> Result<Config, u8> {
+        Config::load(&self.config).map_err(|error| {
+            complain(&error.into());
+            exit::CONFIGURATION
+        })
+    }
 }
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use gristmill::{CancellationToken, Config, Host, StartError};
+use gristmill::{CancellationToken, Host, StartError};
 use tokio::runtime::Runtime;
 use tracing::info;
 
@@ -27,12 +27,9 @@ pub(crate) struct Arguments {
 
 /// Runs the host until a signal, and says what to exit with.
 pub(crate) fn run(arguments: &Arguments) -> u8 {
-    let config = match Config::load(&arguments.config.config) {
+    let config = match arguments.config.load() {
         Ok(config) => config,
-        Err(error) => {
-            complain(&error.into());
-            return exit::CONFIGURATION;
-        }
+        Err(code) => return code,
     };
     if let Err(error) = log::start(arguments.log_format.unwrap_or(config.host.log_format.into())) {
         complain(&error);
