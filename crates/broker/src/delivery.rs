@@ -49,6 +49,9 @@ pub struct Delivery {
     pub token: DeliveryToken,
     /// What the producer sent, as the event will show it.
     pub message: Message,
+    /// How often the broker has taken the message back before this hand-over, where it counts that
+    /// (`x-delivery-count` of RabbitMQ's quorum queues); otherwise 0.
+    pub returns: u32,
 }
 
 /// The verdict on a delivery.

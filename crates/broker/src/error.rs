@@ -17,6 +17,15 @@ pub enum SourceError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The login cannot be had, so that nobody was asked.
+    #[error("no login for {broker}")]
+    LoginMissing {
+        /// The broker's address, without credentials.
+        broker: String,
+        /// Why; holds nothing of what was read.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// The broker refuses the login.
     #[error(
         "{broker} refuses the login: check the user name and password in the broker's credentials"
@@ -24,6 +33,17 @@ pub enum SourceError {
     LoginRefused {
         /// The broker's address, without credentials.
         broker: String,
+    },
+    /// What the settings say about TLS cannot be used, or the broker cannot prove who it is.
+    #[error("no secure connection to {broker}: {advice}")]
+    TlsRefused {
+        /// The broker's address, without credentials.
+        broker: String,
+        /// What to do.
+        advice: String,
+        /// What failed.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The broker refuses this login the virtual host, or has no such virtual host.
     #[error("{broker} does not open the virtual host `{virtual_host}` to this login: {reason}")]
@@ -74,14 +94,16 @@ pub enum Disposition {
 }
 
 /// The codes of Lambda's event source mappings for errors that need a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StopCode {
-    /// The queue or the virtual host is missing.
+    /// The queue or the virtual host is missing, or the settings cannot go on without loss.
     ConfigNotValid,
-    /// The login is refused.
+    /// The login is refused, or there is none.
     AuthenticationError,
     /// Logged in, but without the right to read.
     AuthorizationError,
+    /// The function is missing or does not load.
+    FunctionNotValid,
 }
 
 impl StopCode {
@@ -92,6 +114,7 @@ impl StopCode {
             StopCode::ConfigNotValid => "ESM_CONFIG_NOT_VALID",
             StopCode::AuthenticationError => "EVENT_SOURCE_AUTHN_ERROR",
             StopCode::AuthorizationError => "EVENT_SOURCE_AUTHZ_ERROR",
+            StopCode::FunctionNotValid => "FUNCTION_CONFIG_NOT_VALID",
         }
     }
 }
@@ -102,8 +125,11 @@ impl SourceError {
     pub fn disposition(&self) -> Disposition {
         match self {
             SourceError::Unreachable { .. } | SourceError::Lost { .. } => Disposition::Reconnect,
-            SourceError::LoginRefused { .. } => Disposition::Stop(StopCode::AuthenticationError),
-            SourceError::VirtualHostRefused { missing: true, .. }
+            SourceError::LoginMissing { .. } | SourceError::LoginRefused { .. } => {
+                Disposition::Stop(StopCode::AuthenticationError)
+            }
+            SourceError::TlsRefused { .. }
+            | SourceError::VirtualHostRefused { missing: true, .. }
             | SourceError::QueueMissing { .. } => Disposition::Stop(StopCode::ConfigNotValid),
             SourceError::VirtualHostRefused { missing: false, .. }
             | SourceError::ReadRefused { .. } => Disposition::Stop(StopCode::AuthorizationError),

@@ -30,6 +30,7 @@ struct State {
     consumers_ever: u64,
     published: u64,
     away: bool,
+    login_refused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +39,21 @@ struct Queue {
     ready: BTreeMap<u64, Stored>,
     acked: Vec<Vec<u8>>,
     dead_letters: Vec<Vec<u8>>,
+    /// A message that comes back more often is deleted, as a quorum queue without a dead-letter
+    /// exchange does.
+    delivery_limit: Option<u32>,
+    deleted: Vec<Vec<u8>>,
+}
+
+impl Queue {
+    fn take_back(&mut self, position: u64, stored: Stored) {
+        let stored = Stored { redelivered: true, returns: stored.returns + 1, ..stored };
+        if self.delivery_limit.is_some_and(|limit| stored.returns > limit) {
+            self.deleted.push(stored.body);
+        } else {
+            self.ready.insert(position, stored);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -45,6 +61,7 @@ struct Stored {
     properties: BasicProperties,
     body: Vec<u8>,
     redelivered: bool,
+    returns: u32,
 }
 
 #[derive(Debug)]
@@ -76,7 +93,7 @@ impl FakeBroker {
         let mut state = self.shared.lock();
         state.published += 1;
         let position = state.published;
-        let stored = Stored { properties, body, redelivered: false };
+        let stored = Stored { properties, body, redelivered: false, returns: 0 };
         state.queue(queue).ready.insert(position, stored);
         drop(state);
         self.shared.changed.notify_waiters();
@@ -96,6 +113,16 @@ impl FakeBroker {
     /// Refuses every new subscription until told otherwise.
     pub fn set_away(&self, away: bool) {
         self.shared.lock().away = away;
+    }
+
+    /// Refuses the login of every new subscription until told otherwise.
+    pub fn set_login_refused(&self, refused: bool) {
+        self.shared.lock().login_refused = refused;
+    }
+
+    /// Makes a queue delete what comes back more often than this, as a quorum queue does.
+    pub fn set_delivery_limit(&self, queue: &str, limit: u32) {
+        self.shared.lock().queue(queue).delivery_limit = Some(limit);
     }
 
     /// Cancels the consumers of a queue, as a broker does when the queue moves.
@@ -142,6 +169,12 @@ impl FakeBroker {
         self.shared.lock().queue(queue).dead_letters.clone()
     }
 
+    /// The bodies that came back too often and were deleted.
+    #[must_use]
+    pub fn deleted(&self, queue: &str) -> Vec<Vec<u8>> {
+        self.shared.lock().queue(queue).deleted.clone()
+    }
+
     /// Waits until something holds of this broker; tests put a timeout around it.
     pub async fn wait_until(&self, holds: impl Fn(&FakeBroker) -> bool) {
         loop {
@@ -171,7 +204,7 @@ impl State {
         let Some(consumer) = self.consumers.remove(&id) else { return };
         let queue = self.queue(&consumer.queue);
         for (position, stored) in consumer.unsettled.into_values() {
-            queue.ready.insert(position, Stored { redelivered: true, ..stored });
+            queue.take_back(position, stored);
         }
     }
 
@@ -189,8 +222,9 @@ impl State {
             redelivered: stored.redelivered,
             body: stored.body.clone(),
         };
+        let returns = stored.returns;
         consumer.unsettled.insert(tag, (position, stored));
-        Some(Delivery { token: DeliveryToken { epoch, tag }, message })
+        Some(Delivery { token: DeliveryToken { epoch, tag }, message, returns })
     }
 
     fn settle(&mut self, id: u64, settlement: Settlement, tag: u64) -> bool {
@@ -201,9 +235,7 @@ impl State {
         match settlement {
             Settlement::Ack => queue.acked.push(stored.body),
             Settlement::Reject => queue.dead_letters.push(stored.body),
-            Settlement::Requeue => {
-                queue.ready.insert(position, Stored { redelivered: true, ..stored });
-            }
+            Settlement::Requeue => queue.take_back(position, stored),
         }
         true
     }
@@ -249,6 +281,9 @@ impl Source for FakeSource {
         if state.away {
             let reason = "the fake broker is away".into();
             return Err(SourceError::Unreachable { broker: "fake".to_owned(), source: reason });
+        }
+        if state.login_refused {
+            return Err(SourceError::LoginRefused { broker: "fake".to_owned() });
         }
         state.consumers_ever += 1;
         let id = state.consumers_ever;

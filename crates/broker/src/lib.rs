@@ -17,5 +17,5 @@ mod source;
 
 pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement};
 pub use error::{Disposition, SourceError, StopCode};
-pub use login::{Login, Secret};
+pub use login::{Login, LoginSource, Secret};
 pub use source::{Received, Settled, Source};

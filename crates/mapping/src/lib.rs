@@ -17,9 +17,11 @@
 
 pub mod backoff;
 pub mod batcher;
+pub mod consumer_timeout;
 mod driver;
 mod settings;
 mod slots;
+pub mod status;
 mod supervisor;
 mod telemetry;
 pub mod verdict;
