@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gristmill_event::{BasicProperties, Message};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::{Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError};
 
@@ -71,6 +73,8 @@ struct Consumer {
     deliveries: u64,
     /// By delivery tag: the position in the queue, and the message.
     unsettled: BTreeMap<u64, (u64, Stored)>,
+    /// When each of them was handed over.
+    since: BTreeMap<u64, Instant>,
     cancelled: bool,
 }
 
@@ -149,6 +153,15 @@ impl FakeBroker {
         on_queue.map(|consumer| consumer.unsettled.len()).sum()
     }
 
+    /// How long the oldest unsettled delivery of a queue has been so; zero without one.
+    #[must_use]
+    pub fn oldest_unsettled(&self, queue: &str) -> Duration {
+        let state = self.shared.lock();
+        let on_queue = state.consumers.values().filter(|consumer| consumer.queue == queue);
+        let oldest = on_queue.flat_map(|consumer| consumer.since.values()).min();
+        oldest.map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     /// Whether every consumer of a queue is cancelled, or there is none.
     #[must_use]
     pub fn takes_nothing(&self, queue: &str) -> bool {
@@ -224,12 +237,14 @@ impl State {
         };
         let returns = stored.returns;
         consumer.unsettled.insert(tag, (position, stored));
+        consumer.since.insert(tag, Instant::now());
         Some(Delivery { token: DeliveryToken { epoch, tag }, message, returns })
     }
 
     fn settle(&mut self, id: u64, settlement: Settlement, tag: u64) -> bool {
         let Some(consumer) = self.consumers.get_mut(&id) else { return false };
         let Some((position, stored)) = consumer.unsettled.remove(&tag) else { return false };
+        consumer.since.remove(&tag);
         let name = consumer.queue.clone();
         let queue = self.queue(&name);
         match settlement {
@@ -292,6 +307,7 @@ impl Source for FakeSource {
             prefetch: self.prefetch,
             deliveries: 0,
             unsettled: BTreeMap::new(),
+            since: BTreeMap::new(),
             cancelled: false,
         };
         state.consumers.insert(id, consumer);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct DataDir {
     id: Uuid,
+    path: PathBuf,
     /// Held open for its lock.
     _lock: File,
 }
@@ -52,13 +53,19 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(at(&lock_path)(error)),
         }
-        Ok(Self { id: read_or_make_id(path)?, _lock: lock })
+        Ok(Self { id: read_or_make_id(path)?, path: path.to_owned(), _lock: lock })
     }
 
     /// The directory's id, made when the directory was.
     #[must_use]
     pub(crate) fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// The folder of the files that hold mappings.
+    #[must_use]
+    pub(crate) fn held(&self) -> PathBuf {
+        self.path.join("held")
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A mapping that panics, which would be a bug, is started again with backoff; the others go on.
 //!
-//! What must never happen: one mapping's end that ends another, or a host that starts half.
+//! What must never happen: one mapping's end or trouble that ends another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_mapping::backoff::Backoff;
@@ -15,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::functions::{FunctionError, load_functions};
+use crate::functions::Functions;
 use crate::guests::Guests;
+use crate::life::Life;
+use crate::status::HostStatus;
 use crate::telemetry;
-use crate::wiring::{Wiring, WiringError};
+use crate::wiring::Wiring;
 
 /// A host that cannot start. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -29,50 +32,54 @@ pub enum StartError {
     /// The engine does not run on this machine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Functions cannot be loaded.
-    #[error("{} of the functions cannot be loaded", .0.len())]
-    Functions(Vec<FunctionError>),
-    /// A mapping cannot be wired.
-    #[error(transparent)]
-    Wiring(#[from] WiringError),
     /// No threads for the handlers.
     #[error("cannot start the threads for the handlers")]
     Guests(#[source] std::io::Error),
 }
 
-/// A host, ready to run: its functions are loaded, its data directory is its own.
+/// A host, ready to run: its data directory is its own.
 #[derive(Debug)]
 pub struct Host {
-    wiring: Wiring,
+    wiring: Arc<Wiring>,
+    functions: Arc<Functions>,
+    status: HostStatus,
+    /// Ends the handlers' threads with the host.
+    guests: Guests,
     /// Holds the lock of the data directory.
     _data_dir: DataDir,
-    /// Ends the handlers' threads with the host.
-    _guests: Guests,
 }
 
 impl Host {
-    /// Loads everything that a configuration names. Connects to nothing; blocks while handlers are
-    /// compiled, which takes up to seconds each.
+    /// A host that has not started. Loads no handler and connects to nothing yet.
     ///
     /// `environment` looks up the variables that credentials name.
     ///
     /// # Errors
     ///
-    /// [`StartError`]: nothing starts half-configured.
-    pub fn load(
+    /// [`StartError`].
+    pub fn new(
         config: Config,
-        environment: impl Fn(&str) -> Option<String>,
+        environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.host.data_dir)?;
-        let engine = Engine::new()?;
-        let functions = load_functions(&engine, &config).map_err(StartError::Functions)?;
+        let functions = Arc::new(Functions::new(Engine::new()?, &config));
         let guests = Guests::start().map_err(StartError::Guests)?;
-        let wiring = Wiring::new(config, data_dir.id(), functions, guests.handle(), environment)?;
-        Ok(Self { wiring, _data_dir: data_dir, _guests: guests })
+        let wiring = Arc::new(Wiring::new(config, &data_dir, environment));
+        let status = HostStatus::new(wiring.entries());
+        Ok(Self { wiring, functions, status, guests, _data_dir: data_dir })
+    }
+
+    /// A handle to what the host says about its mappings.
+    #[must_use]
+    pub fn status(&self) -> HostStatus {
+        self.status.clone()
     }
 
     /// Runs every enabled mapping until `stop` is cancelled; then drains them, each within the drain
     /// timeout. Returns when all have ended.
+    ///
+    /// A mapping that cannot work, because of its broker, its queue or its function, is looked after
+    /// until somebody has mended what is wrong, while the others go on.
     ///
     /// # Cancel safety
     ///
@@ -81,7 +88,7 @@ impl Host {
     pub async fn run(self, stop: CancellationToken) {
         let mut tasks = Tasks { host: &self, running: JoinSet::new(), lives: HashMap::new(), stop };
         for name in self.wiring.enabled() {
-            tasks.start(Life { name: name.to_owned(), panics: 0 }, Duration::ZERO);
+            tasks.start(Named { name: name.to_owned(), panics: 0 }, Duration::ZERO);
         }
         telemetry::started(tasks.running.len());
         tasks.supervise().await;
@@ -94,26 +101,33 @@ impl Host {
 struct Tasks<'a> {
     host: &'a Host,
     running: JoinSet<()>,
-    lives: HashMap<Id, Life>,
+    lives: HashMap<Id, Named>,
     stop: CancellationToken,
 }
 
 /// A mapping, and how often its task has panicked.
-struct Life {
+struct Named {
     name: String,
     panics: u32,
 }
 
 impl Tasks<'_> {
-    fn start(&mut self, life: Life, wait: Duration) {
-        let Some(mapping) = self.host.wiring.mapping(&life.name) else { return };
+    fn start(&mut self, named: Named, wait: Duration) {
+        let Some(board) = self.host.status.board(&named.name) else { return };
+        let life = Life {
+            name: named.name.clone(),
+            wiring: Arc::clone(&self.host.wiring),
+            functions: Arc::clone(&self.host.functions),
+            board,
+            guests: self.host.guests.handle(),
+        };
         let stop = self.stop.clone();
         let task = self.running.spawn(async move {
             if stop.run_until_cancelled(sleep(wait)).await.is_some() {
-                mapping.run(stop).await;
+                life.live(stop).await;
             }
         });
-        self.lives.insert(task.id(), life);
+        self.lives.insert(task.id(), named);
     }
 
     async fn supervise(&mut self) {
@@ -122,12 +136,12 @@ impl Tasks<'_> {
                 Ok((id, ())) => (id, false),
                 Err(error) => (error.id(), error.is_panic()),
             };
-            let Some(mut life) = self.lives.remove(&id) else { continue };
+            let Some(mut named) = self.lives.remove(&id) else { continue };
             if panicked {
-                life.panics += 1;
-                let wait = Backoff::RECONNECT.wait(life.panics, 0.0);
-                telemetry::mapping_panicked(&life.name, wait);
-                self.start(life, wait);
+                named.panics += 1;
+                let wait = Backoff::RECONNECT.wait(named.panics, 0.0);
+                telemetry::mapping_panicked(&named.name, wait);
+                self.start(named, wait);
             }
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! # async fn example(stop: gristmill::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::load(Path::new("gristmill.toml"))?;
-//! let host = Host::load(config, |name| std::env::var(name).ok())?;
+//! let host = Host::new(config, |name| std::env::var(name).ok())?;
 //! host.run(stop).await; // until `stop` is cancelled and everything taken is settled
 //! # Ok(())
 //! # }
@@ -22,13 +22,19 @@ pub mod config;
 mod data_dir;
 mod functions;
 mod guests;
+mod held;
 mod host;
+mod life;
+mod status;
 mod telemetry;
+mod watch;
 mod wiring;
 
 pub use config::Config;
 pub use data_dir::DataDirError;
-pub use functions::{FunctionError, load_function, load_functions};
+pub use functions::{FunctionError, check_functions, load_function};
+pub use gristmill_mapping::status::{Counts, State, StateTransitionReason, Status};
 pub use host::{Host, StartError};
+pub use status::{HostStatus, MappingStatus};
 pub use tokio_util::sync::CancellationToken;
-pub use wiring::{WiringError, probe_brokers};
+pub use wiring::probe_brokers;

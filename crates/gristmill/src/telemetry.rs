@@ -1,7 +1,10 @@
 //! Every log event of the host itself. Constant messages; what varies is in fields.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
+use gristmill_broker::StopCode;
 use tracing::{error, info};
 
 pub(crate) fn started(mappings: usize) {
@@ -18,4 +21,18 @@ pub(crate) fn mapping_panicked(mapping: &str, wait: Duration) {
         restart_in_ms = wait.as_secs_f64() * 1e3,
         "a mapping's task panicked, which is a bug of the host; it starts again"
     );
+}
+
+pub(crate) fn not_working(mapping: &str, code: StopCode, reason: &str) {
+    error!(mapping, code = code.as_str(), reason, "the mapping does not work; somebody must act");
+}
+
+pub(crate) fn not_held(mapping: &str, path: &Path, error: &io::Error) {
+    let path = path.display();
+    error!(mapping, %path, %error, "cannot write the file that holds the mapping over a restart");
+}
+
+pub(crate) fn not_released(mapping: &str, path: &Path, error: &io::Error) {
+    let path = path.display();
+    error!(mapping, %path, %error, "cannot remove the file that holds the mapping");
 }

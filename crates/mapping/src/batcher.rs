@@ -8,16 +8,30 @@ use std::mem;
 use std::sync::Arc;
 
 use gristmill_broker::{Delivery, DeliveryToken, Epoch};
-use gristmill_event::Envelope;
+use gristmill_event::{Envelope, Message};
 use tokio::time::Instant;
 
+use crate::lifetime::Leaves;
 use crate::settings::BatchLimits;
+
+/// A delivery that was taken, with what limits the time it may be held.
+#[derive(Debug)]
+pub struct Taken {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// When it leaves its batch; `None`: never.
+    pub leaves: Option<Leaves>,
+}
 
 /// Deliveries that one invocation handles together. Never empty.
 #[derive(Debug)]
 pub struct Batch {
     epoch: Epoch,
-    deliveries: Vec<Delivery>,
+    taken: Vec<Taken>,
+    /// When the first of them came.
+    arrived: Instant,
+    /// When the first of them leaves.
+    first_leaves: Option<Instant>,
     event_bytes: usize,
     event: Option<String>,
     attempts: u32,
@@ -33,13 +47,19 @@ impl Batch {
     /// How many records it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.deliveries.len()
+        self.taken.len()
+    }
+
+    /// When the first of its deliveries came.
+    #[must_use]
+    pub fn arrived(&self) -> Instant {
+        self.arrived
     }
 
     /// Always false; there is no empty batch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.deliveries.is_empty()
+        self.taken.is_empty()
     }
 
     /// How often it was handed to the function.
@@ -56,14 +76,58 @@ impl Batch {
     /// What settles its deliveries, in queue order.
     #[must_use]
     pub fn tokens(&self) -> Vec<DeliveryToken> {
-        self.deliveries.iter().map(|delivery| delivery.token).collect()
+        self.deliveries().map(|delivery| delivery.token).collect()
+    }
+
+    /// The token of its first delivery, by which batches of one epoch are in queue order.
+    #[must_use]
+    pub fn first_token(&self) -> Option<DeliveryToken> {
+        self.taken.first().map(|taken| taken.delivery.token)
+    }
+
+    /// Its deliveries, in queue order.
+    pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.taken.iter().map(|taken| &taken.delivery)
+    }
+
+    /// Whether a delivery's time is over, so that it leaves before the next attempt.
+    #[must_use]
+    pub fn has_leaving(&self, now: Instant) -> bool {
+        self.first_leaves.is_some_and(|at| at <= now)
+    }
+
+    /// Takes deliveries out. Gives them, in queue order, and what is left of the batch, whose next
+    /// event is another one.
+    #[must_use]
+    pub fn split(
+        mut self,
+        envelope: &Envelope,
+        goes: impl Fn(&Taken) -> bool,
+    ) -> (Vec<Delivery>, Option<Self>) {
+        let gone = self.taken.extract_if(.., |taken| goes(taken));
+        let gone: Vec<Delivery> = gone.map(|taken| taken.delivery).collect();
+        if gone.is_empty() {
+            return (gone, Some(self));
+        }
+        if self.taken.is_empty() {
+            return (gone, None);
+        }
+        let records_bytes = self.deliveries().map(|left| left.message.record_bytes()).sum();
+        self.event_bytes = envelope.event_bytes(self.taken.len(), records_bytes);
+        self.event = None;
+        self.first_leaves = first_leaves(&self.taken);
+        (gone, Some(self))
     }
 
     /// Its event, encoded at the first call and kept: a retry sees the same bytes.
     pub fn event(&mut self, envelope: &Envelope) -> &str {
-        let messages = self.deliveries.iter().map(|delivery| &delivery.message);
+        let messages = self.taken.iter().map(|taken| &taken.delivery.message);
         self.event.get_or_insert_with(|| envelope.encode(messages, self.event_bytes))
     }
+}
+
+fn first_leaves(taken: &[Taken]) -> Option<Instant> {
+    taken.iter().filter_map(|taken| taken.leaves.map(|leaves| leaves.at)).min()
 }
 
 /// One message alone makes an event over the limit: it can never be handled.
@@ -79,77 +143,88 @@ pub struct Batcher {
     limits: BatchLimits,
     envelope: Arc<Envelope>,
     epoch: Epoch,
-    open: Vec<Delivery>,
+    open: Vec<Taken>,
     open_bytes: usize,
-    closes_at: Option<Instant>,
+    /// When the open batch's first record came.
+    opened_at: Option<Instant>,
 }
 
 impl Batcher {
     /// An empty batcher for the deliveries of one epoch.
     #[must_use]
     pub fn new(limits: BatchLimits, envelope: Arc<Envelope>, epoch: Epoch) -> Self {
-        Self { limits, envelope, epoch, open: Vec::new(), open_bytes: 0, closes_at: None }
+        Self { limits, envelope, epoch, open: Vec::new(), open_bytes: 0, opened_at: None }
     }
 
     /// When the open batch's window ends; `None` without an open batch.
     #[must_use]
     pub fn closes_at(&self) -> Option<Instant> {
-        self.closes_at
+        self.opened_at.map(|opened_at| opened_at + self.limits.window)
     }
 
-    /// Adds a delivery, and gives out the batches that it closes: the one before it, when there is
-    /// no room left for it, and its own, when that is full.
+    /// When the open batch's first record came; `None` without an open batch.
+    #[must_use]
+    pub fn opened_at(&self) -> Option<Instant> {
+        self.opened_at
+    }
+
+    /// The size in bytes of a message's record, which [`Batcher::push`] wants to know.
     ///
     /// # Errors
     ///
-    /// [`RecordTooLarge`]; the delivery is dropped, so that its epoch must end.
+    /// [`RecordTooLarge`], when no event has room for it.
+    pub fn measure(&self, message: &Message) -> Result<usize, RecordTooLarge> {
+        let record_bytes = message.record_bytes();
+        let event_bytes = self.envelope.event_bytes(1, record_bytes);
+        if event_bytes > self.limits.bytes_max {
+            return Err(RecordTooLarge { event_bytes });
+        }
+        Ok(record_bytes)
+    }
+
+    /// Adds a delivery, whose record was measured, and gives out the batches that it closes: the one
+    /// before it, when there is no room left for it, and its own, when that is full.
     pub fn push(
         &mut self,
-        delivery: Delivery,
+        taken: Taken,
+        record_bytes: usize,
         now: Instant,
         closed: &mut VecDeque<Batch>,
-    ) -> Result<(), RecordTooLarge> {
-        let record_bytes = delivery.message.record_bytes();
-        let alone = self.envelope.event_bytes(1, record_bytes);
-        if alone > self.limits.bytes_max {
-            return Err(RecordTooLarge { event_bytes: alone });
-        }
+    ) {
         let with = self.envelope.event_bytes(self.open.len() + 1, self.open_bytes + record_bytes);
         if with > self.limits.bytes_max {
             self.close(closed);
         }
         if self.open.is_empty() {
-            self.closes_at = Some(now + self.limits.window);
+            self.opened_at = Some(now);
         }
-        self.open.push(delivery);
+        self.open.push(taken);
         self.open_bytes += record_bytes;
         if self.open.len() >= self.limits.records_max.get() {
             self.close(closed);
         }
-        Ok(())
     }
 
     /// Closes the open batch, if its window has ended.
     pub fn close_if_due(&mut self, now: Instant, closed: &mut VecDeque<Batch>) {
-        if self.closes_at.is_some_and(|closes_at| closes_at <= now) {
+        if self.closes_at().is_some_and(|closes_at| closes_at <= now) {
             self.close(closed);
         }
     }
 
     /// Closes the open batch, if there is one.
     pub fn close(&mut self, closed: &mut VecDeque<Batch>) {
-        self.closes_at = None;
-        if self.open.is_empty() {
-            return;
-        }
+        let Some(arrived) = self.opened_at.take() else { return };
         // The next batch is likely to be as large as this one.
         let next = Vec::with_capacity(self.open.len());
-        let deliveries = mem::replace(&mut self.open, next);
+        let taken = mem::replace(&mut self.open, next);
         let records_bytes = mem::take(&mut self.open_bytes);
         closed.push_back(Batch {
             epoch: self.epoch,
-            event_bytes: self.envelope.event_bytes(deliveries.len(), records_bytes),
-            deliveries,
+            event_bytes: self.envelope.event_bytes(taken.len(), records_bytes),
+            arrived,
+            first_leaves: first_leaves(&taken),
+            taken,
             event: None,
             attempts: 0,
         });

@@ -6,33 +6,37 @@
 //! read and cannot start yet waits here, and that is at most the prefetch.
 //!
 //! ```text
-//! Taking ── stop, consumer cancelled, record too large ──▶ Finishing ── nothing left ──▶ Ended
-//!    └────────────────────────── source lost ───────────────────┴──────────────────────▶ Ended
+//! Taking ── stop, consumer cancelled, deliveries too old, impasse ──▶ Finishing ── nothing left ──▶ Ended
+//!    └────────────────────────── source lost ──────────────────────────┴───────────────────────▶ Ended
 //! ```
 //!
-//! What must never happen: an ack for anything but a success of this epoch.
+//! What must never happen: an ack for anything but a success of this epoch, a reject of anything
+//! that was not given up, or an invocation that outlasts what the broker leaves unsettled.
 
-use std::collections::VecDeque;
+mod batches;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use futures_util::FutureExt;
-use gristmill_broker::{Delivery, Epoch, Received, Settlement, Source, SourceError};
+use gristmill_broker::{Delivery, Epoch, Received, Source, SourceError};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::batcher::{Batch, Batcher, RecordTooLarge};
+use crate::batcher::{Batch, Batcher, Taken};
+use crate::hold::{Hold, Impasse};
+use crate::lifetime::leaves;
 use crate::settings::Settings;
 use crate::slots::{Invoked, Slots};
+use crate::status::Change;
 use crate::telemetry::Telemetry;
-use crate::verdict::{Circumstances, Verdict, decide};
-
-/// A client that does not take a settlement within this time is as good as gone.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::verdict::Condition;
 
 /// Why an epoch ended.
 #[derive(Debug)]
@@ -41,8 +45,10 @@ pub(crate) enum Ended {
     Stopped,
     /// The broker cancelled the consumer; what was in hand is settled.
     Cancelled,
-    /// A message can never be handled; of what was before it, all that succeeds is settled.
-    RecordTooLarge(RecordTooLarge),
+    /// On purpose, because deliveries were unsettled for nearly as long as the broker lets them be.
+    Aged,
+    /// Nothing can go on before somebody acts; what could be finished is settled.
+    Impasse(Impasse),
     /// The channel or the connection is gone, and every unsettled delivery with it.
     SourceLost(SourceError),
     /// The client did not take a settlement in time.
@@ -69,11 +75,12 @@ enum Phase {
     },
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Because {
     Stopped,
     Cancelled,
-    RecordTooLarge(RecordTooLarge),
+    Aged,
+    Impasse(Impasse),
 }
 
 /// A failed batch that keeps its slot until its next try.
@@ -82,10 +89,23 @@ struct Resting {
     batch: Batch,
 }
 
+/// What a driver works with and leaves behind.
+pub(crate) struct Tools<'a, S, F> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) envelope: &'a Arc<Envelope>,
+    pub(crate) telemetry: &'a Telemetry,
+    pub(crate) hold: &'a dyn Hold,
+    pub(crate) stop: &'a CancellationToken,
+    pub(crate) source: &'a mut S,
+    pub(crate) slots: &'a mut Slots<F>,
+}
+
 /// One epoch of a mapping.
 pub(crate) struct Driver<'a, S, F> {
     settings: &'a Settings,
+    envelope: &'a Arc<Envelope>,
     telemetry: &'a Telemetry,
+    hold: &'a dyn Hold,
     stop: &'a CancellationToken,
     source: &'a mut S,
     slots: &'a mut Slots<F>,
@@ -94,8 +114,14 @@ pub(crate) struct Driver<'a, S, F> {
     /// Closed batches that wait for a slot, in queue order.
     waiting: VecDeque<Batch>,
     resting: Vec<Resting>,
+    /// When the first deliveries of the running batches came, by their tags. Only batches of this
+    /// epoch: the broker waits for no others.
+    running: BTreeMap<u64, Instant>,
     /// Unsettled deliveries of this epoch, at most the prefetch.
     in_hand: usize,
+    /// Those, by their tags, that may come back once more at most and cannot be given up. While there
+    /// are any, the mapping is held.
+    last_chance: BTreeMap<u64, Impasse>,
     /// Deliveries that were requeued.
     given_back: usize,
     phase: Phase,
@@ -103,18 +129,13 @@ pub(crate) struct Driver<'a, S, F> {
 
 impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     /// Takes over a source that has just subscribed.
-    pub(crate) fn new(
-        settings: &'a Settings,
-        telemetry: &'a Telemetry,
-        stop: &'a CancellationToken,
-        source: &'a mut S,
-        slots: &'a mut Slots<F>,
-        envelope: &Arc<Envelope>,
-        epoch: Epoch,
-    ) -> Self {
+    pub(crate) fn new(tools: Tools<'a, S, F>, epoch: Epoch) -> Self {
+        let Tools { settings, envelope, telemetry, hold, stop, source, slots } = tools;
         Self {
             settings,
+            envelope,
             telemetry,
+            hold,
             stop,
             source,
             slots,
@@ -122,7 +143,9 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             batcher: Batcher::new(settings.batch, Arc::clone(envelope), epoch),
             waiting: VecDeque::new(),
             resting: Vec::new(),
+            running: BTreeMap::new(),
             in_hand: 0,
+            last_chance: BTreeMap::new(),
             given_back: 0,
             phase: Phase::Taking,
         }
@@ -130,22 +153,40 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
 
     /// Works until the epoch ends. The source is left to be closed.
     pub(crate) async fn run(mut self) -> Ended {
-        loop {
-            self.start_waiting();
+        let ended = loop {
             let happening = self.next().await;
             // Read here and nowhere else; everything that follows is told.
             let now = Instant::now();
-            let ended = match happening {
-                Happening::StopRequested => self.finish(Because::Stopped, now).await,
-                Happening::Received(received) => self.receive(received, now).await,
-                Happening::Invoked(Ok(invoked)) => self.conclude(invoked, now).await,
-                Happening::Invoked(Err(lost)) => Some(Ended::InvocationLost(lost)),
-                Happening::TimePassed => self.pass_time(now),
-            };
-            if let Some(ended) = ended.or_else(|| self.finished(now)) {
-                return ended;
+            if let ControlFlow::Break(ended) = self.turn(happening, now).await {
+                break ended;
             }
+        };
+        let in_danger = self.last_chance.len();
+        let Some((_, impasse)) = self.last_chance.pop_first() else { return ended };
+        self.telemetry.may_be_deleted(in_danger);
+        match ended {
+            Ended::Stopped | Ended::Impasse(_) => ended,
+            // To subscribe again would hand them over once more.
+            Ended::Cancelled
+            | Ended::Aged
+            | Ended::SourceLost(_)
+            | Ended::SettleTimedOut
+            | Ended::InvocationLost(_) => Ended::Impasse(impasse),
         }
+    }
+
+    async fn turn(&mut self, happening: Happening, now: Instant) -> ControlFlow<Ended> {
+        match happening {
+            Happening::StopRequested => self.finish(Because::Stopped, now).await?,
+            Happening::Received(received) => self.receive(received, now).await?,
+            Happening::Invoked(Ok(invoked)) => self.conclude(invoked, now).await?,
+            Happening::Invoked(Err(lost)) => {
+                return ControlFlow::Break(Ended::InvocationLost(lost));
+            }
+            Happening::TimePassed => self.pass_time(now).await?,
+        }
+        self.start_waiting(now).await?;
+        self.finished(now)
     }
 
     /// Waits for the next thing to happen.
@@ -176,155 +217,107 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         &mut self,
         first: Result<Received, SourceError>,
         now: Instant,
-    ) -> Option<Ended> {
+    ) -> ControlFlow<Ended> {
+        let unix_s = unix_s(SystemTime::now());
+        let mut deliveries = 0;
         let mut received = Some(first);
         while let Some(next) = received {
-            let ended = match next {
-                Ok(Received::Delivery(delivery)) => match self.take(delivery, now) {
-                    Ok(()) => None,
-                    Err(too_large) => self.finish(Because::RecordTooLarge(too_large), now).await,
-                },
-                Ok(Received::Cancelled) => self.finish(Because::Cancelled, now).await,
-                Err(lost) => Some(Ended::SourceLost(lost)),
-            };
-            if ended.is_some() {
-                return ended;
+            match next {
+                Ok(Received::Delivery(delivery)) => {
+                    deliveries += 1;
+                    self.take(delivery, now, unix_s).await?;
+                }
+                Ok(Received::Cancelled) => self.finish(Because::Cancelled, now).await?,
+                Err(lost) => return ControlFlow::Break(Ended::SourceLost(lost)),
             }
             received = self.source.receive().now_or_never();
         }
+        self.telemetry.received(deliveries);
         if self.in_hand >= usize::from(self.settings.prefetch.get()) {
             // The broker gives nothing more before something is settled: waiting would be in vain.
             self.batcher.close(&mut self.waiting);
         }
-        None
+        ControlFlow::Continue(())
     }
 
-    fn take(&mut self, delivery: Delivery, now: Instant) -> Result<(), RecordTooLarge> {
-        match self.phase {
-            Phase::Taking => {
-                self.in_hand += 1;
-                self.batcher.push(delivery, now, &mut self.waiting)
-            }
+    async fn take(&mut self, delivery: Delivery, now: Instant, unix_s: u64) -> ControlFlow<Ended> {
+        let Phase::Taking = self.phase else {
             // It goes back to the queue when the source is closed.
-            Phase::Finishing { .. } => Ok(()),
+            return ControlFlow::Continue(());
+        };
+        self.in_hand += 1;
+        self.watch_over(&delivery);
+        let give_up = &self.settings.give_up;
+        match self.batcher.measure(&delivery.message) {
+            Ok(record_bytes) => {
+                let leaves = leaves(&delivery.message, now, unix_s, give_up.maximum_record_age);
+                let taken = Taken { delivery, leaves };
+                self.batcher.push(taken, record_bytes, now, &mut self.waiting);
+                ControlFlow::Continue(())
+            }
+            Err(_too_large) if give_up.on_failure.is_some() => {
+                self.give_up(Condition::RecordTooLarge, &[delivery], None).await
+            }
+            Err(too_large) => {
+                let message_id = delivery.message.properties.message_id;
+                let event_bytes = too_large.event_bytes;
+                let impasse = Impasse::RecordTooLarge { message_id, event_bytes };
+                self.reach(impasse, now).await
+            }
         }
     }
 
     /// Takes nothing new from here on, and hurries what was taken.
-    async fn finish(&mut self, because: Because, now: Instant) -> Option<Ended> {
+    async fn finish(&mut self, because: Because, now: Instant) -> ControlFlow<Ended> {
         let first = matches!(self.phase, Phase::Taking);
         if !first && !matches!(because, Because::Stopped) {
-            return None;
+            return ControlFlow::Continue(());
         }
         let deadline = match because {
-            Because::Stopped => Some(now + self.settings.drain_timeout),
+            Because::Stopped => {
+                self.telemetry.note(Change::Disable);
+                Some(now + self.settings.drain_timeout)
+            }
             // The function's own timeout bounds these.
-            Because::Cancelled | Because::RecordTooLarge(_) => None,
+            Because::Cancelled | Because::Aged | Because::Impasse(_) => None,
         };
         self.phase = Phase::Finishing { because, deadline };
         if !first {
-            return None;
+            return ControlFlow::Continue(());
         }
         self.source.cancel().await;
         self.batcher.close(&mut self.waiting);
         // A batch in backoff gets no further try here; the broker gives it its place back.
         for Resting { batch, .. } in mem::take(&mut self.resting) {
-            let ended = self.requeue(batch).await;
-            if ended.is_some() {
-                return ended;
-            }
+            self.requeue(batch).await?;
         }
-        None
+        ControlFlow::Continue(())
     }
 
     /// The end of a drain: nothing is left, or the time is up.
-    fn finished(&self, now: Instant) -> Option<Ended> {
-        let Phase::Finishing { because, deadline } = self.phase else { return None };
+    fn finished(&self, now: Instant) -> ControlFlow<Ended> {
+        let Phase::Finishing { because, deadline } = &self.phase else {
+            return ControlFlow::Continue(());
+        };
         let nothing_left = self.slots.running() == 0 && self.waiting.is_empty();
         let time_is_up = deadline.is_some_and(|deadline| deadline <= now);
         if !nothing_left && !time_is_up {
-            return None;
+            return ControlFlow::Continue(());
         }
-        Some(match because {
+        ControlFlow::Break(match because {
             Because::Stopped => {
                 self.telemetry.drained(self.given_back + self.in_hand);
                 Ended::Stopped
             }
             Because::Cancelled => Ended::Cancelled,
-            Because::RecordTooLarge(too_large) => Ended::RecordTooLarge(too_large),
+            Because::Aged => Ended::Aged,
+            Because::Impasse(impasse) => Ended::Impasse(impasse.clone()),
         })
     }
+}
 
-    /// Gives free slots to waiting batches.
-    fn start_waiting(&mut self) {
-        while self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get() {
-            let Some(batch) = self.waiting.pop_front() else { return };
-            self.slots.start(batch);
-        }
-    }
-
-    fn pass_time(&mut self, now: Instant) -> Option<Ended> {
-        self.batcher.close_if_due(now, &mut self.waiting);
-        for due in self.resting.extract_if(.., |batch| batch.until <= now) {
-            self.slots.start(due.batch);
-        }
-        None
-    }
-
-    /// Does with a batch what its outcome demands.
-    async fn conclude(&mut self, invoked: Invoked, now: Instant) -> Option<Ended> {
-        let Invoked { batch, request_id, report } = invoked;
-        self.telemetry.report(self.slots.function_name(), request_id, &batch, &report);
-        let circumstances = Circumstances {
-            epoch_ended: batch.epoch() != self.epoch,
-            finishing: matches!(self.phase, Phase::Finishing { .. }),
-            attempts: batch.attempts(),
-            jitter: fastrand::f64(),
-        };
-        match decide(&report.outcome, &self.settings.retry, circumstances) {
-            Verdict::Settle(Settlement::Requeue) => self.requeue(batch).await,
-            Verdict::Settle(settlement) => {
-                // The next batch need not wait until the client has written this one's frames.
-                self.start_waiting();
-                self.settle(settlement, &batch).await
-            }
-            Verdict::Retry(wait) => {
-                self.telemetry.will_retry(&batch, &report.outcome, wait);
-                self.resting.push(Resting { until: now + wait, batch });
-                None
-            }
-            Verdict::Stale => {
-                self.telemetry.stale(batch.len());
-                None
-            }
-        }
-    }
-
-    /// Puts a batch back. With an order to keep, it and what waits behind it go back when the source
-    /// is closed: a quorum queue takes back what a closed channel held in its old place, and puts
-    /// what was requeued at its end.
-    async fn requeue(&mut self, batch: Batch) -> Option<Ended> {
-        if self.settings.maximum_concurrency.get() == 1 {
-            self.waiting.clear();
-            return None;
-        }
-        self.given_back += batch.len();
-        self.settle(Settlement::Requeue, &batch).await
-    }
-
-    async fn settle(&mut self, settlement: Settlement, batch: &Batch) -> Option<Ended> {
-        let tokens = batch.tokens();
-        match timeout(SETTLE_TIMEOUT, self.source.settle(settlement, &tokens)).await {
-            Ok(settled) => {
-                self.in_hand -= batch.len();
-                if settled.stale > 0 {
-                    self.telemetry.stale(settled.stale);
-                }
-                None
-            }
-            Err(_elapsed) => Some(Ended::SettleTimedOut),
-        }
-    }
+fn unix_s(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 async fn sleep_until_or_for_ever(deadline: Option<Instant>) {

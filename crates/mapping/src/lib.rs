@@ -19,6 +19,8 @@ pub mod backoff;
 pub mod batcher;
 pub mod consumer_timeout;
 mod driver;
+mod hold;
+pub mod lifetime;
 mod settings;
 mod slots;
 pub mod status;
@@ -26,5 +28,6 @@ mod supervisor;
 mod telemetry;
 pub mod verdict;
 
-pub use settings::{BatchLimits, Settings};
-pub use supervisor::Mapping;
+pub use hold::Hold;
+pub use settings::{BatchLimits, GiveUp, OnFailure, Settings};
+pub use supervisor::{Finished, Mapping, Ports};

@@ -25,8 +25,38 @@ pub struct Settings {
     pub maximum_concurrency: NonZeroUsize,
     /// How long a failed batch waits before its next try.
     pub retry: Backoff,
+    /// The greatest age of the oldest unsettled delivery at which a batch may still start; see
+    /// [`consumer_timeout`](crate::consumer_timeout).
+    pub latest_start: Duration,
+    /// When a record is given up, and where it goes then.
+    pub give_up: GiveUp,
     /// How long a drain may take; what is unsettled then goes back to the broker.
     pub drain_timeout: Duration,
+}
+
+/// When a record is given up, and where it goes then.
+///
+/// Whoever sets one of the first two sets `on_failure` too: without it nothing may be given up, and
+/// they count for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GiveUp {
+    /// The most tries after the first; `None`: for ever.
+    pub maximum_retry_attempts: Option<u32>,
+    /// The greatest age of a record that is still handed to the function; `None`: any.
+    pub maximum_record_age: Option<Duration>,
+    /// How often the broker takes a message back before it deletes or dead-letters it; `None`: as
+    /// often as need be.
+    pub delivery_limit: Option<u32>,
+    /// Where given-up records go; `None`: nowhere, so that a mapping stops rather than lose one.
+    pub on_failure: Option<OnFailure>,
+}
+
+/// Where given-up records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// They are rejected, so that the broker moves them to the queue's dead-letter exchange; it
+    /// deletes them where there is none.
+    Broker,
 }
 
 /// When a batch closes: at whichever comes first.

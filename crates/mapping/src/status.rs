@@ -5,12 +5,10 @@
 //! and others read it.
 //!
 //! ```text
-//! Creating ─Enable─▶ Enabling ─Subscribed─▶ Enabled ─Disable─▶ Disabling ─Ended─▶ Disabled
-//!                       ▲ │                   │ ▲                                 │  │
-//!                       │ └──────Refused──────┴─┼───────────▶ Disabled, by a code │  │
-//!                       │                       └─────Subscribed───────┘          │  │
-//!                       └────────────────────────────Enable───────────────────────┘  │
-//! Enabled ─Update─▶ Updating ─Subscribed─▶ Enabled               any ─Delete─▶ Deleting
+//! Creating ─Enable─▶ Enabling ─Subscribed or Away─▶ Enabled ─Disable─▶ Disabling ─Ended─▶ Disabled
+//! Enabling | Enabled ─Refused─▶ Disabled, by a code ─Subscribed─▶ Enabled
+//! Enabled ─Update─▶ Updating ─Subscribed or Away─▶ Enabled
+//! Disabled ─Enable─▶ Enabling                                  any ─Delete─▶ Deleting
 //! ```
 //!
 //! What must never happen: a mapping that somebody stopped and that comes back by itself, or a code
@@ -117,7 +115,7 @@ impl Status {
             Change::Delete => self.told(State::Deleting),
             Change::Ended => self.ended(),
             Change::Subscribed => self.subscribed(),
-            Change::Away(trouble) => Self { subscribed: false, trouble: Some(trouble), ..self },
+            Change::Away(trouble) => self.away(trouble),
             Change::Refused(code, trouble) => self.refused(code, trouble),
             Change::Handled => Self { processing: Processing::Ok, ..self },
             Change::Failed(problem) => Self { processing: Processing::Problem(problem), ..self },
@@ -139,13 +137,18 @@ impl Status {
 
     /// Does what somebody wants; only what is being deleted stays so.
     fn told(self, state: State) -> Self {
-        match self.state {
-            State::Deleting => self,
-            _ if state == State::Deleting || state == State::Disabling => {
-                Self { state, reason: StateTransitionReason::UserInitiated, ..self }
-            }
-            _ => Self { state, reason: StateTransitionReason::UserInitiated, trouble: None, ..self },
+        if self.state == State::Deleting {
+            return self;
         }
+        Self { state, reason: StateTransitionReason::UserInitiated, trouble: None, ..self }
+    }
+
+    fn away(self, trouble: String) -> Self {
+        let state = match self.state {
+            State::Creating | State::Enabling | State::Updating => State::Enabled,
+            state @ (State::Enabled | State::Disabling | State::Disabled | State::Deleting) => state,
+        };
+        Self { state, subscribed: false, trouble: Some(trouble), ..self }
     }
 
     /// Whether somebody has ended it, so that what the broker says no longer counts.
@@ -158,10 +161,8 @@ impl Status {
     }
 
     fn ended(self) -> Self {
-        let state = match self.state {
-            State::Disabling => State::Disabled,
-            other => other,
-        };
+        let disabled = self.state == State::Disabling;
+        let state = if disabled { State::Disabled } else { self.state };
         Self { state, subscribed: false, ..self }
     }
 

@@ -6,6 +6,7 @@
 //! What must never happen: a mapping that gives up on a broker, a loop that hands messages over and
 //! back for nothing, or a drain that outlasts its timeout by more than the close takes.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,16 @@ use gristmill_broker::{Disposition, Epoch, Source};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::driver::{Driver, Ended};
+use crate::driver::{Driver, Ended, Tools};
+use crate::hold::Hold;
 use crate::settings::Settings;
 use crate::slots::Slots;
+use crate::status::{Board, Change};
 use crate::telemetry::Telemetry;
 
 /// A close that hangs must not keep the mapping: the broker notices a dead connection by itself.
@@ -36,39 +40,61 @@ const STEADY: Duration = Duration::from_secs(60);
 /// How to go on after an epoch.
 enum Next {
     Subscribe(Backoff),
-    /// Nothing can be done before somebody acts; the mapping is there and idle.
-    WaitForStop,
-    Stop,
+    SubscribeAtOnce,
+    End(Finished),
+}
+
+/// Why a mapping's work is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// As told.
+    Stopped,
+    /// It is held: to go on would lose a message, or hand one over again for nothing.
+    Held,
+}
+
+/// What a mapping has around it besides its broker and its function.
+pub struct Ports {
+    /// The runtime on which the function runs; it must not be the one that does I/O.
+    pub guests: Handle,
+    /// Where the mapping writes its status and its counts.
+    pub board: Arc<Board>,
+    /// What remembers that the mapping must not go on.
+    pub hold: Arc<dyn Hold>,
+    /// Ends a wait for the next try: somebody may have mended what was wrong.
+    pub nudge: Arc<Notify>,
 }
 
 /// An event source mapping: a queue, a function, and everything between them.
-#[derive(Debug)]
 pub struct Mapping<S, F> {
     settings: Settings,
     envelope: Arc<Envelope>,
     telemetry: Telemetry,
+    hold: Arc<dyn Hold>,
+    nudge: Arc<Notify>,
     source: S,
     slots: Slots<F>,
 }
 
 impl<S: Source, F: Function> Mapping<S, F> {
-    /// A mapping that does nothing yet. `guests` is the runtime on which the function runs; it must
-    /// not be the one that does I/O.
+    /// A mapping that does nothing yet.
     #[must_use]
-    pub fn new(settings: Settings, source: S, function: Arc<F>, guests: Handle) -> Self {
+    pub fn new(settings: Settings, source: S, function: Arc<F>, ports: Ports) -> Self {
+        let Ports { guests, board, hold, nudge } = ports;
         let envelope = Arc::new(settings.envelope.clone());
-        let telemetry = Telemetry::new(&settings);
+        let telemetry = Telemetry::new(&settings, board);
         let slots = Slots::new(function, Arc::clone(&envelope), guests);
-        Self { settings, envelope, telemetry, source, slots }
+        Self { settings, envelope, telemetry, hold, nudge, source, slots }
     }
 
-    /// Works until `stop` is cancelled; then drains within the drain timeout.
+    /// Works until `stop` is cancelled, and then drains within the drain timeout; or until it is
+    /// held, so that it must not go on before somebody has acted.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends every running invocation where it stands. Nothing is lost: what was
     /// not settled goes back to the broker with the source's channel.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) -> Finished {
         let telemetry = self.telemetry.clone();
         let patience = self.settings.drain_timeout + CLOSE_PATIENCE;
         let overdue = async {
@@ -77,16 +103,23 @@ impl<S: Source, F: Function> Mapping<S, F> {
         };
         // A drain ends by itself in time, unless a frozen broker takes neither settlements nor the
         // close. What is dropped then is the broker's as soon as it looks.
-        if let Either::Right(_) = select(pin!(self.live(stop.clone())), pin!(overdue)).await {
-            telemetry.cut_short();
-        }
+        telemetry.note(Change::Enable);
+        let finished = match select(pin!(self.live(stop.clone())), pin!(overdue)).await {
+            Either::Left((finished, _)) => finished,
+            Either::Right(_) => {
+                telemetry.cut_short();
+                Finished::Stopped
+            }
+        };
+        telemetry.note(Change::Ended);
+        finished
     }
 
-    async fn live(mut self, stop: CancellationToken) {
+    async fn live(mut self, stop: CancellationToken) -> Finished {
         let mut failures = 0;
         loop {
             let Some(subscribed) = stop.run_until_cancelled(self.source.subscribe()).await else {
-                return;
+                return self.stopped();
             };
             failures += 1;
             let backoff = match subscribed {
@@ -99,8 +132,8 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     }
                     match self.after(ended) {
                         Next::Subscribe(backoff) => backoff,
-                        Next::WaitForStop => return stop.cancelled().await,
-                        Next::Stop => return,
+                        Next::SubscribeAtOnce => continue,
+                        Next::End(finished) => return finished,
                     }
                 }
                 Err(error) => {
@@ -111,17 +144,31 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     }
                 }
             };
-            let wait = backoff.wait(failures, fastrand::f64());
-            if stop.run_until_cancelled(sleep(wait)).await.is_none() {
-                return;
+            let wait = timeout(backoff.wait(failures, fastrand::f64()), self.nudge.notified());
+            match stop.run_until_cancelled(wait).await {
+                None => return self.stopped(),
+                Some(Ok(())) => failures = 0,
+                Some(Err(_elapsed)) => {}
             }
         }
     }
 
+    fn stopped(&self) -> Finished {
+        self.telemetry.note(Change::Disable);
+        Finished::Stopped
+    }
+
     async fn drive(&mut self, epoch: Epoch, stop: &CancellationToken) -> Ended {
-        let Self { settings, envelope, telemetry, source, slots } = self;
-        let driver = Driver::new(settings, telemetry, stop, source, slots, envelope, epoch);
-        let ended = driver.run().await;
+        let tools = Tools {
+            settings: &self.settings,
+            envelope: &self.envelope,
+            telemetry: &self.telemetry,
+            hold: &*self.hold,
+            stop,
+            source: &mut self.source,
+            slots: &mut self.slots,
+        };
+        let ended = Driver::new(tools, epoch).run().await;
         if timeout(CLOSE_TIMEOUT, self.source.close()).await.is_err() {
             self.telemetry.close_timed_out();
         }
@@ -130,10 +177,14 @@ impl<S: Source, F: Function> Mapping<S, F> {
 
     fn after(&self, ended: Ended) -> Next {
         match ended {
-            Ended::Stopped => Next::Stop,
+            Ended::Stopped => Next::End(Finished::Stopped),
             Ended::Cancelled => {
                 self.telemetry.cancelled();
                 Next::Subscribe(Backoff::RECONNECT)
+            }
+            Ended::Aged => {
+                self.telemetry.aged();
+                Next::SubscribeAtOnce
             }
             Ended::SourceLost(error) => {
                 self.telemetry.not_subscribed(&error);
@@ -147,12 +198,22 @@ impl<S: Source, F: Function> Mapping<S, F> {
                 self.telemetry.invocation_lost(&lost);
                 Next::Subscribe(Backoff::RECONNECT)
             }
-            Ended::RecordTooLarge(too_large) => {
-                // To look again would hand everything behind it over again and again, and a quorum
-                // queue deletes what was handed over too often.
-                self.telemetry.record_too_large(too_large);
-                Next::WaitForStop
+            Ended::Impasse(impasse) => {
+                self.telemetry.held(impasse.to_string());
+                Next::End(Finished::Held)
             }
         }
+    }
+}
+
+impl<S, F> fmt::Debug for Mapping<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports").finish_non_exhaustive()
     }
 }

@@ -1,25 +1,59 @@
-//! Every log event of a mapping. Constant messages; what varies is in fields.
+//! Every log event of a mapping, and every change of its status. Constant messages; what varies is
+//! in fields.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Epoch, SourceError};
+use gristmill_broker::{Delivery, Disposition, Epoch, SourceError, StopCode};
 use gristmill_invocation::{Outcome, Report, Uuid};
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
-use crate::batcher::{Batch, RecordTooLarge};
+use crate::batcher::Batch;
 use crate::settings::Settings;
+use crate::status::{Board, Change};
+use crate::verdict::Condition;
+
+/// The most ids of messages that one line names.
+const IDS_MAX: usize = 10;
+
+/// The most characters of what a handler said that the status shows.
+const PROBLEM_CHARS_MAX: usize = 1_000;
 
 /// What a mapping says about itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Telemetry {
     mapping: String,
     queue: String,
+    board: Arc<Board>,
 }
 
 impl Telemetry {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self { mapping: settings.name.clone(), queue: settings.queue.clone() }
+    pub(crate) fn new(settings: &Settings, board: Arc<Board>) -> Self {
+        Self { mapping: settings.name.clone(), queue: settings.queue.clone(), board }
+    }
+
+    /// Notes a change of the status, and logs it when the state or its reason is another than before.
+    pub(crate) fn note(&self, change: Change) {
+        if let Some(status) = self.board.note(change) {
+            let (mapping, queue) = self.names();
+            info!(
+                mapping,
+                queue,
+                state = status.state.as_str(),
+                state_transition_reason = status.reason.as_str(),
+                last_processing_result = status.last_processing_result(),
+                "state changed"
+            );
+        }
+    }
+
+    pub(crate) fn received(&self, messages: usize) {
+        self.board.count_received(messages);
+    }
+
+    pub(crate) fn handled(&self, messages: usize) {
+        self.board.count_handled(messages);
     }
 
     /// As values they are quoted and escaped.
@@ -30,6 +64,7 @@ impl Telemetry {
     pub(crate) fn subscribed(&self, epoch: Epoch) {
         let (mapping, queue) = self.names();
         info!(mapping, queue, %epoch, "subscribed");
+        self.note(Change::Subscribed);
     }
 
     pub(crate) fn not_subscribed(&self, reason: &SourceError) {
@@ -38,25 +73,31 @@ impl Telemetry {
         match reason.disposition() {
             Disposition::Reconnect => {
                 warn!(mapping, queue, reason = reason_text, "no subscription; will try again");
+                self.note(Change::Away(reason_text));
             }
-            Disposition::Stop(code) => error!(
-                mapping,
-                queue,
-                code = code.as_str(),
-                reason = reason_text,
-                "no subscription; somebody must act"
-            ),
+            Disposition::Stop(code) => {
+                error!(
+                    mapping,
+                    queue,
+                    code = code.as_str(),
+                    reason = reason_text,
+                    "no subscription; somebody must act"
+                );
+                self.note(Change::Refused(code, reason_text));
+            }
         }
     }
 
     pub(crate) fn cancelled(&self) {
         let (mapping, queue) = self.names();
         warn!(mapping, queue, "the broker cancelled the consumer; will subscribe again");
+        self.note(Change::Away("the broker has cancelled the consumer; it will be subscribed again".to_owned()));
     }
 
     pub(crate) fn settle_timed_out(&self) {
         let (mapping, queue) = self.names();
         warn!(mapping, queue, "the broker took no settlement in time");
+        self.note(Change::Away("the broker took no settlement in time".to_owned()));
     }
 
     pub(crate) fn close_timed_out(&self) {
@@ -72,16 +113,59 @@ impl Telemetry {
             panicked = lost.is_panic(),
             "an invocation's task died, which is a bug of the host; its batch comes again"
         );
+        self.note(Change::Away("an invocation's task died, which is a bug of the host".to_owned()));
     }
 
-    pub(crate) fn record_too_large(&self, record: RecordTooLarge) {
+    pub(crate) fn aged(&self) {
+        let (mapping, queue) = self.names();
+        info!(
+            mapping,
+            queue,
+            "deliveries were unsettled for nearly the broker's consumer_timeout; subscribing again"
+        );
+    }
+
+    pub(crate) fn held(&self, reason: String) {
+        let (mapping, queue) = self.names();
+        let code = StopCode::ConfigNotValid;
+        error!(mapping, queue, code = code.as_str(), reason, "the mapping is held; somebody must act");
+        self.note(Change::Refused(code, reason));
+    }
+
+    pub(crate) fn may_be_deleted(&self, messages: usize) {
         let (mapping, queue) = self.names();
         error!(
             mapping,
             queue,
-            event_bytes = record.event_bytes,
-            "the next message alone makes an event over the limit, so nothing behind it can be \
-             handled: the mapping stops; take the message from the queue and restart the host"
+            messages,
+            "messages at the queue's delivery limit go back to the broker, which may delete them"
+        );
+    }
+
+    pub(crate) fn expired(&self, messages: usize) {
+        let (mapping, queue) = self.names();
+        self.board.count_expired(messages);
+        info!(mapping, queue, messages, "messages expired while they were held");
+    }
+
+    pub(crate) fn gave_up(
+        &self,
+        condition: Condition,
+        given_up: &[Delivery],
+        outcome: Option<&Outcome>,
+    ) {
+        let (mapping, queue) = self.names();
+        self.board.count_given_up(given_up.len());
+        let ids = given_up.iter().filter_map(|delivery| delivery.message.properties.message_id.as_ref());
+        let ids: Vec<&String> = ids.take(IDS_MAX).collect();
+        warn!(
+            mapping,
+            queue,
+            condition = condition.as_str(),
+            messages = given_up.len(),
+            message_ids = ?ids,
+            error = outcome.map(ToString::to_string),
+            "gave up; the messages go to the queue's dead-letter exchange"
         );
     }
 
@@ -115,9 +199,19 @@ impl Telemetry {
         );
     }
 
+    pub(crate) fn failed(&self, outcome: &Outcome) {
+        let problem: String = outcome.to_string().chars().take(PROBLEM_CHARS_MAX).collect();
+        self.note(Change::Failed(problem));
+    }
+
     /// The one line that every invocation ends with, named after Lambda's.
     pub(crate) fn report(&self, function: &str, request_id: Uuid, batch: &Batch, report: &Report) {
         let mapping = self.mapping.as_str();
+        let succeeded = report.outcome.is_success();
+        self.board.count_invocation(succeeded);
+        if succeeded {
+            self.note(Change::Handled);
+        }
         info!(
             mapping,
             function,

@@ -1,17 +1,19 @@
-//! What the ending of an invocation means for its batch. Pure.
+//! What the ending of an invocation means for its batch, and for each of its records. Pure.
 
 use std::time::Duration;
 
-use gristmill_broker::Settlement;
 use gristmill_invocation::Outcome;
 
 use crate::backoff::Backoff;
+use crate::settings::GiveUp;
 
 /// What becomes of a batch after an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Tell the broker.
-    Settle(Settlement),
+    /// Tell the broker that the batch was handled.
+    Ack,
+    /// Give the batch back to the broker: there is no next try here.
+    Requeue,
     /// Call the function again with the same batch, after this wait.
     Retry(Duration),
     /// Forget it: its epoch has ended, and the broker hands the messages over again.
@@ -40,17 +42,90 @@ pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) 
     if circumstances.epoch_ended {
         Verdict::Stale
     } else if outcome.is_success() {
-        Verdict::Settle(Settlement::Ack)
+        Verdict::Ack
     } else if circumstances.finishing {
-        Verdict::Settle(Settlement::Requeue)
+        Verdict::Requeue
     } else {
         Verdict::Retry(retry.wait(circumstances.attempts, circumstances.jitter))
+    }
+}
+
+/// A record this near to its queue's delivery limit is not given back any more: the host may crash
+/// once, and the broker once, and the message is still there.
+pub const DELIVERY_LIMIT_MARGIN: u32 = 2;
+
+/// Why a record was given up, in the words of Lambda's invocation records where it has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// It was tried as often as the mapping allows.
+    RetryAttemptsExhausted,
+    /// It is older than the mapping allows.
+    MaximumRecordAgeExceeded,
+    /// Alone it makes an event over the limit.
+    RecordTooLarge,
+    /// The broker would soon delete it for having been taken back too often.
+    DeliveryLimitNear,
+}
+
+impl Condition {
+    /// The condition's name in logs and dead letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Condition::RetryAttemptsExhausted => "RetryAttemptsExhausted",
+            Condition::MaximumRecordAgeExceeded => "MaximumRecordAgeExceeded",
+            Condition::RecordTooLarge => "RecordTooLarge",
+            Condition::DeliveryLimitNear => "DeliveryLimitNear",
+        }
+    }
+}
+
+/// What becomes of one record of a batch that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is tried again.
+    Retry,
+    /// It goes where given-up records go.
+    GiveUp(Condition),
+    /// It can be neither tried again without end nor given up: its mapping stops.
+    Impasse,
+}
+
+/// Decides about one record of a batch that failed.
+///
+/// `returns` is how often the broker has taken it back, `attempts` how often this epoch has tried
+/// it. Together they are how often the record was tried, as far as anybody knows.
+#[must_use]
+pub fn fate(give_up: &GiveUp, returns: u32, attempts: u32) -> Fate {
+    let tried = returns.saturating_add(attempts);
+    let can_give_up = give_up.on_failure.is_some();
+    if can_give_up && give_up.maximum_retry_attempts.is_some_and(|most| tried > most) {
+        return Fate::GiveUp(Condition::RetryAttemptsExhausted);
+    }
+    match give_up.returns_left(returns) {
+        None | Some(DELIVERY_LIMIT_MARGIN_PLUS_ONE..) => Fate::Retry,
+        Some(_) if can_give_up => Fate::GiveUp(Condition::DeliveryLimitNear),
+        // The next return deletes it, and stopping would be one: there is only trying it in place.
+        Some(0) => Fate::Retry,
+        Some(_) => Fate::Impasse,
+    }
+}
+
+const DELIVERY_LIMIT_MARGIN_PLUS_ONE: u32 = DELIVERY_LIMIT_MARGIN + 1;
+
+impl GiveUp {
+    /// How often the broker may still take a message back that it has taken back so often; `None`
+    /// without a limit.
+    #[must_use]
+    pub fn returns_left(&self, returns: u32) -> Option<u32> {
+        self.delivery_limit.map(|limit| limit.saturating_sub(returns))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::OnFailure;
     use proptest::prelude::*;
 
     fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -64,9 +139,61 @@ mod tests {
         ]
     }
 
+    fn limits() -> impl Strategy<Value = GiveUp> {
+        let attempts = proptest::option::of(0u32..10);
+        let delivery_limit = proptest::option::of(0u32..10);
+        let on_failure = proptest::option::of(Just(OnFailure::Broker));
+        (attempts, delivery_limit, on_failure).prop_map(
+            |(maximum_retry_attempts, delivery_limit, on_failure)| GiveUp {
+                maximum_retry_attempts,
+                maximum_record_age: None,
+                delivery_limit,
+                on_failure,
+            },
+        )
+    }
+
+    #[test]
+    fn a_record_is_tried_once_and_then_as_often_as_allowed() {
+        let give_up = GiveUp {
+            maximum_retry_attempts: Some(2),
+            on_failure: Some(OnFailure::Broker),
+            ..GiveUp::default()
+        };
+        assert_eq!(fate(&give_up, 0, 2), Fate::Retry);
+        assert_eq!(fate(&give_up, 0, 3), Fate::GiveUp(Condition::RetryAttemptsExhausted));
+        // What the broker counted were attempts too.
+        assert_eq!(fate(&give_up, 2, 1), Fate::GiveUp(Condition::RetryAttemptsExhausted));
+    }
+
+    #[test]
+    fn within_two_of_the_limit_a_mapping_without_a_place_for_it_stops() {
+        let give_up = GiveUp { delivery_limit: Some(20), ..GiveUp::default() };
+        assert_eq!(fate(&give_up, 17, 1), Fate::Retry);
+        assert_eq!(fate(&give_up, 18, 1), Fate::Impasse);
+        assert_eq!(fate(&give_up, 19, 1), Fate::Impasse);
+        assert_eq!(fate(&give_up, 20, 1), Fate::Retry, "to stop would delete it");
+    }
+
     proptest! {
         #[test]
-        fn only_a_success_in_a_living_epoch_is_acked_and_nothing_is_rejected(
+        fn nothing_is_given_up_without_a_place_for_it(
+            give_up in limits(),
+            returns in 0u32..12,
+            attempts in 1u32..12,
+        ) {
+            let fate = fate(&give_up, returns, attempts);
+            if give_up.on_failure.is_none() {
+                prop_assert!(!matches!(fate, Fate::GiveUp(_)));
+            } else {
+                prop_assert_ne!(fate, Fate::Impasse);
+                let near = give_up.delivery_limit.is_some_and(|limit| returns + 2 >= limit);
+                prop_assert!(!near || matches!(fate, Fate::GiveUp(_)), "{fate:?}");
+            }
+        }
+
+        #[test]
+        fn only_a_success_in_a_living_epoch_is_acked(
             outcome in outcomes(),
             epoch_ended: bool,
             finishing: bool,
@@ -75,9 +202,7 @@ mod tests {
         ) {
             let circumstances = Circumstances { epoch_ended, finishing, attempts, jitter };
             let verdict = decide(&outcome, &Backoff::RETRY, circumstances);
-            let acked = verdict == Verdict::Settle(Settlement::Ack);
-            prop_assert_eq!(acked, outcome.is_success() && !epoch_ended);
-            prop_assert_ne!(verdict, Verdict::Settle(Settlement::Reject));
+            prop_assert_eq!(verdict == Verdict::Ack, outcome.is_success() && !epoch_ended);
             prop_assert_eq!(verdict == Verdict::Stale, epoch_ended);
             prop_assert!(!(finishing && matches!(verdict, Verdict::Retry(_))));
         }

@@ -18,7 +18,15 @@ fn batcher(records_max: usize, bytes_max: usize) -> Batcher {
 
 fn delivery(tag: u64, body_bytes: usize) -> Delivery {
     let message = Message { body: vec![b'x'; body_bytes], ..Message::default() };
-    Delivery { token: DeliveryToken { epoch: Epoch(1), tag }, message }
+    Delivery { token: DeliveryToken { epoch: Epoch(1), tag }, message, returns: 0 }
+}
+
+impl Batcher {
+    /// Measures and pushes.
+    fn add(&mut self, delivery: Delivery, now: Instant, closed: &mut VecDeque<Batch>) {
+        let record_bytes = self.measure(&delivery.message).unwrap();
+        self.push(Taken { delivery, leaves: None }, record_bytes, now, closed);
+    }
 }
 
 fn tags(batches: &VecDeque<Batch>) -> Vec<Vec<u64>> {
@@ -31,7 +39,7 @@ fn a_full_batch_closes_and_the_next_one_begins() {
     let (mut batcher, now) = (batcher(2, EVENT_BYTES_MAX), Instant::now());
     let mut closed = VecDeque::new();
     for tag in 1..=5 {
-        batcher.push(delivery(tag, 1), now, &mut closed).unwrap();
+        batcher.add(delivery(tag, 1), now, &mut closed);
     }
     assert_eq!(tags(&closed), [[1, 2], [3, 4]]);
     batcher.close(&mut closed);
@@ -43,8 +51,8 @@ fn the_window_counts_from_the_first_record() {
     let (mut batcher, now) = (batcher(10, EVENT_BYTES_MAX), Instant::now());
     let mut closed = VecDeque::new();
     assert_eq!(batcher.closes_at(), None);
-    batcher.push(delivery(1, 1), now, &mut closed).unwrap();
-    batcher.push(delivery(2, 1), now + WINDOW / 2, &mut closed).unwrap();
+    batcher.add(delivery(1, 1), now, &mut closed);
+    batcher.add(delivery(2, 1), now + WINDOW / 2, &mut closed);
     assert_eq!(batcher.closes_at(), Some(now + WINDOW));
     batcher.close_if_due(now + WINDOW - Duration::from_nanos(1), &mut closed);
     assert!(closed.is_empty());
@@ -58,7 +66,7 @@ fn three_messages_of_three_megabytes_make_three_batches() {
     let (mut batcher, now) = (batcher(100, EVENT_BYTES_MAX), Instant::now());
     let mut closed = VecDeque::new();
     for tag in 1..=3 {
-        batcher.push(delivery(tag, 3_000_000), now, &mut closed).unwrap();
+        batcher.add(delivery(tag, 3_000_000), now, &mut closed);
     }
     batcher.close(&mut closed);
     assert_eq!(tags(&closed), [[1], [2], [3]]);
@@ -68,11 +76,50 @@ fn three_messages_of_three_megabytes_make_three_batches() {
 fn a_record_that_fits_no_event_is_refused_and_the_one_that_just_fits_is_not() {
     let alone =
         batcher(1, usize::MAX).envelope.event_bytes(1, delivery(1, 300).message.record_bytes());
-    let now = Instant::now();
-    let mut closed = VecDeque::new();
-    batcher(1, alone).push(delivery(1, 300), now, &mut closed).unwrap();
-    let refused = batcher(1, alone - 1).push(delivery(1, 300), now, &mut closed);
+    let message = delivery(1, 300).message;
+    batcher(1, alone).measure(&message).unwrap();
+    let refused = batcher(1, alone - 1).measure(&message);
     assert_eq!(refused, Err(RecordTooLarge { event_bytes: alone }));
+}
+
+#[test]
+fn what_is_taken_out_of_a_batch_leaves_another_event() {
+    let (mut batcher, now) = (batcher(10, EVENT_BYTES_MAX), Instant::now());
+    let envelope = Arc::clone(&batcher.envelope);
+    let mut closed = VecDeque::new();
+    for tag in 1..=4 {
+        batcher.add(delivery(tag, 10), now, &mut closed);
+    }
+    batcher.close(&mut closed);
+    let mut batch = closed.pop_front().unwrap();
+    let whole = batch.event(&envelope).to_owned();
+    let (gone, left) = batch.split(&envelope, |taken| taken.delivery.token.tag % 2 == 0);
+    assert_eq!(gone.len(), 2);
+    let mut left = left.unwrap();
+    assert_eq!(left.tokens().iter().map(|token| token.tag).collect::<Vec<_>>(), [1, 3]);
+    let event = left.event(&envelope).to_owned();
+    assert!(event.len() < whole.len());
+    assert_eq!(event.len(), left.event_bytes);
+    let (gone, left) = left.split(&envelope, |_| true);
+    assert_eq!((gone.len(), left.is_none()), (2, true));
+}
+
+#[test]
+fn a_batch_knows_when_its_first_record_leaves() {
+    use crate::lifetime::Leaving;
+    let (mut batcher, now) = (batcher(10, EVENT_BYTES_MAX), Instant::now());
+    let mut closed = VecDeque::new();
+    for (tag, seconds) in [(1, None), (2, Some(9)), (3, Some(5))] {
+        let leaves = seconds.map(|seconds| Leaves {
+            at: now + Duration::from_secs(seconds),
+            because: Leaving::Expired,
+        });
+        batcher.push(Taken { delivery: delivery(tag, 1), leaves }, 1, now, &mut closed);
+    }
+    batcher.close(&mut closed);
+    let batch = closed.pop_front().unwrap();
+    assert!(!batch.has_leaving(now + Duration::from_millis(4_999)));
+    assert!(batch.has_leaving(now + Duration::from_secs(5)));
 }
 
 proptest! {
@@ -86,7 +133,7 @@ proptest! {
         let envelope = Arc::clone(&batcher.envelope);
         let mut closed = VecDeque::new();
         for (tag, size) in (1..).zip(&sizes) {
-            batcher.push(delivery(tag, *size), now, &mut closed).unwrap();
+            batcher.add(delivery(tag, *size), now, &mut closed);
         }
         batcher.close(&mut closed);
         let all: Vec<u64> = tags(&closed).concat();

@@ -4,6 +4,8 @@
 
 mod chaos;
 mod drain;
+mod limits;
 mod loss;
 mod retry;
+mod states;
 mod support;

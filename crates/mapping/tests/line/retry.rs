@@ -1,6 +1,7 @@
 //! What becomes of a batch that fails, and of the ones behind it.
 
 use gristmill_invocation::Outcome;
+use gristmill_mapping::Finished;
 
 use crate::support::{Line, Scripted, concurrency, fails, succeeds};
 
@@ -66,7 +67,10 @@ async fn a_record_that_fits_no_event_stops_the_line_and_everything_before_it_is_
         &["a", &"x".repeat(2_000), "b"],
     );
     assert_eq!(line.acked(1).await, ["a"]);
-    let (broker, function) = line.stop().await;
+    let (function, hold) = (line.function.clone(), line.hold.clone());
+    let (broker, finished) = line.end().await;
+    assert_eq!(finished, Finished::Held);
+    assert!(hold.sentence().unwrap().starts_with("RecordTooLarge: the message without messageId"));
     assert_eq!(broker.ready("orders").len(), 2, "the large one and the one behind it are kept");
     assert_eq!(function.bodies(), [["a"]]);
 }

@@ -10,8 +10,10 @@ use gristmill_broker::fake::FakeBroker;
 use gristmill_event::{BasicProperties, EVENT_BYTES_MAX, Envelope};
 use gristmill_invocation::{Function, Invocation, Outcome, Report};
 use gristmill_mapping::backoff::Backoff;
-use gristmill_mapping::{BatchLimits, Mapping, Settings};
+use gristmill_mapping::status::{Board, Status};
+use gristmill_mapping::{BatchLimits, Finished, GiveUp, Hold, Mapping, Ports, Settings};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -103,12 +105,35 @@ fn bodies(event: &str) -> Vec<String> {
     records.iter().map(|record| body(record["data"].as_str().unwrap())).collect()
 }
 
+/// Remembers in memory why a mapping is held.
+#[derive(Debug, Default)]
+pub(crate) struct Held(Mutex<Option<String>>);
+
+impl Held {
+    pub(crate) fn sentence(&self) -> Option<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Hold for Held {
+    fn set(&self, sentence: &str) {
+        *self.0.lock().unwrap() = Some(sentence.to_owned());
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+}
+
 /// A running mapping on a broker of its own.
 pub(crate) struct Line {
     pub(crate) broker: FakeBroker,
     pub(crate) function: Arc<Scripted>,
     pub(crate) stop: CancellationToken,
-    task: JoinHandle<()>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) hold: Arc<Held>,
+    pub(crate) nudge: Arc<Notify>,
+    task: JoinHandle<Finished>,
 }
 
 impl Line {
@@ -119,13 +144,40 @@ impl Line {
     ) -> Self {
         let broker = FakeBroker::default();
         publish(&broker, published);
+        Self::start_on(broker, function, adjust)
+    }
+
+    pub(crate) fn start_on(
+        broker: FakeBroker,
+        function: Arc<Scripted>,
+        adjust: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut settings = settings();
         adjust(&mut settings);
         let source = broker.source(QUEUE, settings.prefetch.get());
-        let mapping = Mapping::new(settings, source, Arc::clone(&function), Handle::current());
+        let (board, hold) = (Arc::<Board>::default(), Arc::<Held>::default());
+        let nudge = Arc::<Notify>::default();
+        let ports = Ports {
+            guests: Handle::current(),
+            board: Arc::clone(&board),
+            hold: hold.clone(),
+            nudge: Arc::clone(&nudge),
+        };
+        let mapping = Mapping::new(settings, source, Arc::clone(&function), ports);
         let stop = CancellationToken::new();
         let task = Handle::current().spawn(mapping.run(stop.clone()));
-        Self { broker, function, stop, task }
+        Self { broker, function, stop, board, hold, nudge, task }
+    }
+
+    /// Waits until the mapping's status is as wanted.
+    pub(crate) async fn status(&self, wanted: impl FnMut(&Status) -> bool) -> Status {
+        let mut watch = self.board.watch();
+        timeout(LONG, watch.wait_for(wanted)).await.unwrap().unwrap().clone()
+    }
+
+    /// Waits until the mapping ends by itself.
+    pub(crate) async fn end(self) -> (FakeBroker, Finished) {
+        (self.broker, timeout(LONG, self.task).await.unwrap().unwrap())
     }
 
     /// Waits until something holds of the broker.
@@ -153,7 +205,8 @@ impl Line {
     /// Asks for a drain and waits for its end.
     pub(crate) async fn stop(self) -> (FakeBroker, Arc<Scripted>) {
         self.stop.cancel();
-        timeout(LONG, self.task).await.unwrap().unwrap();
+        let finished = timeout(LONG, self.task).await.unwrap().unwrap();
+        assert_eq!(finished, Finished::Stopped);
         (self.broker, self.function)
     }
 }
@@ -181,6 +234,8 @@ fn settings() -> Settings {
         prefetch: NonZeroU16::new(100).unwrap(),
         maximum_concurrency: NonZeroUsize::MIN,
         retry: Backoff::RETRY,
+        latest_start: Duration::from_secs(15 * 60),
+        give_up: GiveUp::default(),
         drain_timeout: Duration::from_secs(30),
     }
 }

@@ -1,0 +1,126 @@
+//! Mappings that must not go on before somebody has acted: a file each, in the data directory.
+//!
+//! The file outlives the host, because each restart would hand the message in question over once
+//! more, and a quorum queue deletes what came back too often. It is void when the mapping's settings
+//! or its handler are no longer what they were, and when somebody removes it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use gristmill_mapping::Hold;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::telemetry;
+
+/// The file that holds one mapping, if it is there.
+#[derive(Debug)]
+pub(crate) struct HoldFile {
+    mapping: String,
+    path: PathBuf,
+    /// Stands for the settings and the handler that the mapping was held with.
+    fingerprint: Uuid,
+}
+
+impl HoldFile {
+    /// The file of a mapping in the folder of all of them.
+    pub(crate) fn new(folder: &Path, mapping: &str, fingerprint: Uuid) -> Self {
+        Self { mapping: mapping.to_owned(), path: folder.join(mapping), fingerprint }
+    }
+
+    /// Where it is, or would be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why the mapping is held, and what to do; `None` if it may go on. A file that is void is
+    /// removed; one that cannot be understood holds.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => return Some(self.with_path(&format!("cannot be read: {error}"))),
+        };
+        let held: Value = serde_json::from_str(&text).unwrap_or_default();
+        let fingerprint = held["fingerprint"].as_str().and_then(|text| text.parse().ok());
+        if fingerprint.is_some_and(|fingerprint: Uuid| fingerprint != self.fingerprint) {
+            self.clear();
+            return None;
+        }
+        Some(self.with_path(held["reason"].as_str().unwrap_or("for an unknown reason")))
+    }
+
+    fn with_path(&self, reason: &str) -> String {
+        format!(
+            "{reason}; the mapping goes on when its section or its handler has changed, or when \
+             the file {} is removed",
+            self.path.display()
+        )
+    }
+
+    fn write(&self, reason: &str) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let text = json!({ "reason": reason, "fingerprint": self.fingerprint.to_string() });
+        // Renamed into place, so that a crash leaves the whole file or none.
+        let new = self.path.with_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(text.to_string().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        File::open(folder)?.sync_all()
+    }
+}
+
+impl Hold for HoldFile {
+    fn set(&self, sentence: &str) {
+        if let Err(error) = self.write(sentence) {
+            telemetry::not_held(&self.mapping, &self.path, &error);
+        }
+    }
+
+    fn clear(&self) {
+        if let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            telemetry::not_released(&self.mapping, &self.path, &error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, fingerprint: u128) -> HoldFile {
+        HoldFile::new(&folder.join("held"), "orders", Uuid::from_u128(fingerprint))
+    }
+
+    #[test]
+    fn a_hold_outlives_the_host_until_the_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), 1).set("too large");
+        let sentence = file(folder.path(), 1).sentence().unwrap();
+        assert!(sentence.starts_with("too large; "), "{sentence}");
+        fs::remove_file(folder.path().join("held/orders")).unwrap();
+        assert_eq!(file(folder.path(), 1).sentence(), None);
+        file(folder.path(), 1).clear();
+    }
+
+    #[test]
+    fn other_settings_or_another_handler_void_it() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), 1).set("too large");
+        assert_eq!(file(folder.path(), 2).sentence(), None);
+        assert_eq!(file(folder.path(), 1).sentence(), None, "for good");
+    }
+
+    #[test]
+    fn a_damaged_file_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), 1).set("too large");
+        fs::write(folder.path().join("held/orders"), "{").unwrap();
+        assert!(file(folder.path(), 1).sentence().is_some());
+    }
+}

@@ -1,0 +1,145 @@
+//! The life of one mapping in a host: wait until nothing stands in its way, work, and begin again.
+//!
+//! ```text
+//! held, or its function does not load ──somebody acts──▶ working ──stop──▶ over
+//!    ▲                                                      │
+//!    └──────────────── it has come to be held ──────────────┘
+//! ```
+//!
+//! What must never happen: a mapping that stays away although what was wrong has been mended.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gristmill_broker::StopCode;
+use gristmill_mapping::status::{Board, Change};
+use gristmill_mapping::{Finished, Hold, Ports};
+use gristmill_sandbox::LoadedFunction;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::functions::Functions;
+use crate::held::HoldFile;
+use crate::telemetry;
+use crate::watch::changed;
+use crate::wiring::Wiring;
+
+/// One mapping of a host.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    pub(crate) name: String,
+    pub(crate) wiring: Arc<Wiring>,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) guests: Handle,
+}
+
+/// What keeps a mapping from working.
+struct Obstacle {
+    code: StopCode,
+    sentence: String,
+    /// Files by whose change somebody may have mended it.
+    files: Vec<PathBuf>,
+}
+
+impl Life {
+    /// Works until `stop` is cancelled.
+    pub(crate) async fn live(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let (function, hold) = match self.prepare().await {
+                Ok(prepared) => prepared,
+                Err(obstacle) => {
+                    self.refuse(&obstacle);
+                    drop(stop.run_until_cancelled(changed(&obstacle.files)).await);
+                    continue;
+                }
+            };
+            match self.work(function, hold, stop.clone()).await {
+                Some(Finished::Held) => {}
+                Some(Finished::Stopped) | None => break,
+            }
+        }
+        self.board.note(Change::Disable);
+        self.board.note(Change::Ended);
+    }
+
+    /// Loads the function and looks for a hold, off the threads that do I/O.
+    async fn prepare(&self) -> Result<(Arc<LoadedFunction>, Arc<HoldFile>), Obstacle> {
+        let life = self.clone();
+        match spawn_blocking(move || life.prepare_blocking()).await {
+            Ok(prepared) => prepared,
+            // Only a panic while loading, which would be a bug, comes here.
+            Err(lost) => Err(self.function_obstacle(lost.to_string())),
+        }
+    }
+
+    fn prepare_blocking(&self) -> Result<(Arc<LoadedFunction>, Arc<HoldFile>), Obstacle> {
+        let function_name = self.wiring.function_of(&self.name);
+        let function = match self.functions.get(function_name) {
+            Some(Ok(function)) => function,
+            Some(Err(error)) => return Err(self.function_obstacle(chain(&*error))),
+            None => return Err(self.function_obstacle(format!("no function {function_name}"))),
+        };
+        let hold = Arc::new(self.wiring.hold(&self.name));
+        match hold.sentence() {
+            None => Ok((function, hold)),
+            Some(sentence) => Err(Obstacle {
+                code: StopCode::ConfigNotValid,
+                sentence,
+                files: vec![hold.path().to_owned(), self.wiring.component_of(&self.name)],
+            }),
+        }
+    }
+
+    fn function_obstacle(&self, sentence: String) -> Obstacle {
+        let files = vec![self.wiring.component_of(&self.name)];
+        Obstacle { code: StopCode::FunctionNotValid, sentence, files }
+    }
+
+    fn refuse(&self, obstacle: &Obstacle) {
+        let Obstacle { code, sentence, .. } = obstacle;
+        self.board.note(Change::Enable);
+        telemetry::not_working(&self.name, *code, sentence);
+        self.board.note(Change::Refused(*code, sentence.clone()));
+    }
+
+    async fn work(
+        &self,
+        function: Arc<LoadedFunction>,
+        hold: Arc<HoldFile>,
+        stop: CancellationToken,
+    ) -> Option<Finished> {
+        let nudge = Arc::new(Notify::new());
+        let ports = Ports {
+            guests: self.guests.clone(),
+            board: Arc::clone(&self.board),
+            hold,
+            nudge: Arc::clone(&nudge),
+        };
+        let mapping = self.wiring.mapping(&self.name, function, ports)?;
+        let secrets = self.wiring.secrets_of(&self.name);
+        let watching = async {
+            loop {
+                changed(&secrets).await;
+                nudge.notify_one();
+            }
+        };
+        tokio::select! {
+            finished = mapping.run(stop) => Some(finished),
+            () = watching => None,
+        }
+    }
+}
+
+/// An error with everything that caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,255 @@
+//! What happens to batches: they start, end, rest, and leave one way or another.
+//!
+//! What must never happen: see the parent; and a record that is given up without a place for it.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use gristmill_broker::{Delivery, DeliveryToken, Settled, Settlement, Source};
+use gristmill_invocation::{Function, Outcome};
+use tokio::time::{Instant, timeout};
+
+use super::{Because, Driver, Ended, Phase, Resting};
+use crate::batcher::{Batch, Taken};
+use crate::hold::Impasse;
+use crate::lifetime::Leaving;
+use crate::slots::Invoked;
+use crate::verdict::{Circumstances, Condition, Fate, Verdict, decide, fate};
+
+/// A client that does not take a settlement within this time is as good as gone.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl<S: Source, F: Function> Driver<'_, S, F> {
+    /// Gives free slots to waiting batches.
+    pub(super) async fn start_waiting(&mut self, now: Instant) -> ControlFlow<Ended> {
+        while self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get() {
+            let Some(batch) = self.waiting.pop_front() else { break };
+            self.start(batch, now).await?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    pub(super) async fn pass_time(&mut self, now: Instant) -> ControlFlow<Ended> {
+        self.batcher.close_if_due(now, &mut self.waiting);
+        let due: Vec<Resting> =
+            self.resting.extract_if(.., |resting| resting.until <= now).collect();
+        for Resting { batch, .. } in due {
+            self.start(batch, now).await?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Starts an invocation, unless the broker might close the channel before it ends.
+    async fn start(&mut self, batch: Batch, now: Instant) -> ControlFlow<Ended> {
+        let oldest = self.oldest().map_or(batch.arrived(), |oldest| oldest.min(batch.arrived()));
+        if now.duration_since(oldest) > self.settings.latest_start {
+            // Whatever has not started goes back when the source is closed.
+            self.finish(Because::Aged, now).await?;
+            self.waiting.clear();
+            return ControlFlow::Continue(());
+        }
+        let Some(batch) = self.without_leaving(batch, now).await? else {
+            return ControlFlow::Continue(());
+        };
+        if let Some(first) = batch.first_token() {
+            self.running.insert(first.tag, batch.arrived());
+        }
+        self.slots.start(batch);
+        ControlFlow::Continue(())
+    }
+
+    /// When the oldest unsettled delivery came.
+    fn oldest(&self) -> Option<Instant> {
+        let running = self.running.first_key_value().map(|(_, arrived)| *arrived);
+        let resting = self.resting.iter().map(|resting| resting.batch.arrived());
+        let waiting = self.waiting.front().map(Batch::arrived).or(self.batcher.opened_at());
+        resting.chain(running).chain(waiting).min()
+    }
+
+    /// What is left of a batch without the records whose time is over, which are settled.
+    async fn without_leaving(
+        &mut self,
+        batch: Batch,
+        now: Instant,
+    ) -> ControlFlow<Ended, Option<Batch>> {
+        if !batch.has_leaving(now) {
+            return ControlFlow::Continue(Some(batch));
+        }
+        let is_over = |taken: &Taken, why| {
+            taken.leaves.is_some_and(|leaves| leaves.because == why && leaves.at <= now)
+        };
+        let (expired, rest) = batch.split(self.envelope, |taken| is_over(taken, Leaving::Expired));
+        if !expired.is_empty() {
+            // The broker does the same with what expires in the queue (RabbitMQ, "Time-to-Live").
+            self.telemetry.expired(expired.len());
+            self.settle(Settlement::Reject, &tokens(&expired)).await?;
+        }
+        let Some(rest) = rest else { return ControlFlow::Continue(None) };
+        let (too_old, rest) = rest.split(self.envelope, |taken| is_over(taken, Leaving::TooOld));
+        self.give_up(Condition::MaximumRecordAgeExceeded, &too_old, None).await?;
+        ControlFlow::Continue(rest)
+    }
+
+    /// Does with a batch what its outcome demands.
+    pub(super) async fn conclude(&mut self, invoked: Invoked, now: Instant) -> ControlFlow<Ended> {
+        let Invoked { batch, request_id, report } = invoked;
+        let epoch_ended = batch.epoch() != self.epoch;
+        if let Some(first) = batch.first_token().filter(|_| !epoch_ended) {
+            self.running.remove(&first.tag);
+        }
+        self.telemetry.report(self.slots.function_name(), request_id, &batch, &report);
+        let circumstances = Circumstances {
+            epoch_ended,
+            finishing: matches!(self.phase, Phase::Finishing { .. }),
+            attempts: batch.attempts(),
+            jitter: fastrand::f64(),
+        };
+        match decide(&report.outcome, &self.settings.retry, circumstances) {
+            Verdict::Ack => {
+                // The next batch need not wait until the client has written this one's frames.
+                self.start_waiting(now).await?;
+                let settled = self.settle(Settlement::Ack, &batch.tokens()).await?;
+                self.telemetry.handled(settled.sent);
+                ControlFlow::Continue(())
+            }
+            Verdict::Stale => {
+                self.telemetry.stale(batch.len());
+                ControlFlow::Continue(())
+            }
+            Verdict::Requeue => {
+                let rest = self.without_given_up(batch, &report.outcome, now).await?;
+                let Some(batch) = rest else { return ControlFlow::Continue(()) };
+                self.requeue(batch).await
+            }
+            Verdict::Retry(wait) => {
+                let rest = self.without_given_up(batch, &report.outcome, now).await?;
+                let Some(batch) = rest else { return ControlFlow::Continue(()) };
+                self.telemetry.will_retry(&batch, &report.outcome, wait);
+                self.resting.push(Resting { until: now + wait, batch });
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    /// What is left of a failed batch without the records that are given up. Nothing is, when a
+    /// record can neither be tried again nor given up: then the mapping stops.
+    async fn without_given_up(
+        &mut self,
+        batch: Batch,
+        outcome: &Outcome,
+        now: Instant,
+    ) -> ControlFlow<Ended, Option<Batch>> {
+        self.telemetry.failed(outcome);
+        let (limits, attempts) = (self.settings.give_up, batch.attempts());
+        let fate = |delivery: &Delivery| fate(&limits, delivery.returns, attempts);
+        let near = batch.deliveries().find(|record| fate(record) == Fate::Impasse);
+        if let Some(impasse) = near.map(|record| self.delivery_limit_near(record)) {
+            // The consumer is cancelled before anything goes back, or it would come again at once.
+            self.reach(impasse, now).await?;
+            self.requeue(batch).await?;
+            return ControlFlow::Continue(None);
+        }
+        let mut rest = Some(batch);
+        for condition in [Condition::RetryAttemptsExhausted, Condition::DeliveryLimitNear] {
+            let Some(batch) = rest else { break };
+            let goes = |taken: &Taken| fate(&taken.delivery) == Fate::GiveUp(condition);
+            let (given_up, left) = batch.split(self.envelope, goes);
+            self.give_up(condition, &given_up, Some(outcome)).await?;
+            rest = left;
+        }
+        ControlFlow::Continue(rest)
+    }
+
+    /// Holds the mapping, and finishes what can be finished.
+    pub(super) async fn reach(&mut self, impasse: Impasse, now: Instant) -> ControlFlow<Ended> {
+        self.hold.set(&impasse.to_string());
+        self.finish(Because::Impasse(impasse), now).await
+    }
+
+    /// Leaves records to whatever the mapping's `on_failure` says.
+    pub(super) async fn give_up(
+        &mut self,
+        condition: Condition,
+        given_up: &[Delivery],
+        outcome: Option<&Outcome>,
+    ) -> ControlFlow<Ended> {
+        if given_up.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.telemetry.gave_up(condition, given_up, outcome);
+        self.settle(Settlement::Reject, &tokens(given_up)).await?;
+        ControlFlow::Continue(())
+    }
+
+    /// Puts a batch back. With an order to keep, it and what waits behind it go back when the source
+    /// is closed: a quorum queue takes back what a closed channel held in its old place, and puts
+    /// what was requeued at its end.
+    pub(super) async fn requeue(&mut self, batch: Batch) -> ControlFlow<Ended> {
+        if self.settings.maximum_concurrency.get() == 1 {
+            self.waiting.clear();
+            return ControlFlow::Continue(());
+        }
+        self.given_back += batch.len();
+        self.settle(Settlement::Requeue, &batch.tokens()).await?;
+        ControlFlow::Continue(())
+    }
+
+    async fn settle(
+        &mut self,
+        settlement: Settlement,
+        tokens: &[DeliveryToken],
+    ) -> ControlFlow<Ended, Settled> {
+        match timeout(SETTLE_TIMEOUT, self.source.settle(settlement, tokens)).await {
+            Ok(settled) => {
+                self.in_hand -= tokens.len();
+                if settled.stale > 0 {
+                    self.telemetry.stale(settled.stale);
+                } else if settlement != Settlement::Requeue {
+                    self.release(tokens);
+                }
+                ControlFlow::Continue(settled)
+            }
+            Err(_elapsed) => ControlFlow::Break(Ended::SettleTimedOut),
+        }
+    }
+
+    /// Holds the mapping while it has a delivery that may come back once more at most, so that a
+    /// crash from here on does not become a loop that ends in the message's deletion.
+    pub(super) fn watch_over(&mut self, delivery: &Delivery) {
+        let limits = &self.settings.give_up;
+        let near = limits.returns_left(delivery.returns).is_some_and(|left| left <= 1);
+        if !near || limits.on_failure.is_some() {
+            return;
+        }
+        let impasse = self.delivery_limit_near(delivery);
+        if self.last_chance.is_empty() {
+            self.hold.set(&impasse.to_string());
+        }
+        self.last_chance.insert(delivery.token.tag, impasse);
+    }
+
+    /// Lets the mapping go when no such delivery is left.
+    fn release(&mut self, settled: &[DeliveryToken]) {
+        if self.last_chance.is_empty() {
+            return;
+        }
+        for token in settled {
+            self.last_chance.remove(&token.tag);
+        }
+        if self.last_chance.is_empty() {
+            self.hold.clear();
+        }
+    }
+
+    fn delivery_limit_near(&self, delivery: &Delivery) -> Impasse {
+        Impasse::DeliveryLimitNear {
+            message_id: delivery.message.properties.message_id.clone(),
+            returns: delivery.returns,
+            limit: self.settings.give_up.delivery_limit.unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn tokens(deliveries: &[Delivery]) -> Vec<DeliveryToken> {
+    deliveries.iter().map(|delivery| delivery.token).collect()
+}
