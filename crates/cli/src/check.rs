@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use gristmill::{Config, load_functions, probe_brokers};
+use gristmill::{Config, check_functions, probe_brokers};
 use gristmill_sandbox::Engine;
 use tokio::runtime::Runtime;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let mut code = check_functions(&config);
+    let mut code = check_handlers(&config);
     if arguments.connect {
         code = code.max(check_brokers(&config));
     }
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     code
 }
 
-fn check_functions(config: &Config) -> u8 {
+fn check_handlers(config: &Config) -> u8 {
     let engine = match Engine::new() {
         Ok(engine) => engine,
         Err(error) => {
@@ -39,8 +39,8 @@ fn check_functions(config: &Config) -> u8 {
             return exit::FAILED;
         }
     };
-    match load_functions(&engine, config) {
-        Ok(_loaded) => exit::OK,
+    match check_functions(&engine, config) {
+        Ok(()) => exit::OK,
         Err(errors) => {
             errors.into_iter().for_each(|error| complain(&error.into()));
             exit::CONFIGURATION
@@ -51,7 +51,7 @@ fn check_functions(config: &Config) -> u8 {
 fn check_brokers(config: &Config) -> u8 {
     let probed = Runtime::new()
         .context("cannot start the threads for input and output")
-        .and_then(|runtime| Ok(runtime.block_on(probe_brokers(config, environment))?));
+        .map(|runtime| runtime.block_on(probe_brokers(config, environment)));
     match probed {
         Ok(failures) if failures.is_empty() => exit::OK,
         Ok(failures) => {

@@ -8,6 +8,7 @@ mod invoke;
 mod log;
 mod run;
 mod signals;
+mod status;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Command {
     Run(run::Arguments),
     /// Check the configuration and the handlers it names; connects to nothing by itself.
     Check(check::Arguments),
+    /// Show what a running host says about its mappings; it has to `listen`.
+    Status(status::Arguments),
     /// Call a handler once with an event, in the same sandbox as the host's.
     Invoke(invoke::Arguments),
     /// Show what a handler file is, exports and imports.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
     };

@@ -1,11 +1,13 @@
 //! `gristmill run`: the host.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use gristmill::{CancellationToken, Host, StartError};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::log::{self, Format};
@@ -35,11 +37,18 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         complain(&error);
         return exit::CONFIGURATION;
     }
-    let host = match Host::load(config, environment) {
+    let listener = match config.host.listen.map(listen).transpose() {
+        Ok(listener) => listener,
+        Err(error) => {
+            complain(&error);
+            return exit::CONFIGURATION;
+        }
+    };
+    let host = match Host::new(config, environment) {
         Ok(host) => host,
         Err(error) => return refuse(error),
     };
-    match serve(host) {
+    match serve(host, listener) {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -48,33 +57,40 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-/// Says why the host does not start, in full.
-fn refuse(error: StartError) -> u8 {
-    match error {
-        StartError::Functions(errors) => {
-            for error in errors {
-                complain(&error.into());
-            }
-            exit::CONFIGURATION
-        }
-        error @ (StartError::DataDir(_) | StartError::Wiring(_)) => {
-            complain(&error.into());
-            exit::CONFIGURATION
-        }
-        error @ (StartError::Engine(_) | StartError::Guests(_)) => {
-            complain(&error.into());
-            exit::FAILED
-        }
-    }
+/// Takes the address before anything else starts.
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .with_context(|| format!("cannot listen on {address}: change `listen` in [host]"))?;
+    let address = listener.local_addr().unwrap_or(address);
+    info!(%address, "listening");
+    Ok(listener)
 }
 
-fn serve(host: Host) -> anyhow::Result<u8> {
+/// Says why the host does not start, in full.
+fn refuse(error: StartError) -> u8 {
+    let code = match error {
+        StartError::DataDir(_) => exit::CONFIGURATION,
+        StartError::Engine(_) | StartError::Guests(_) => exit::FAILED,
+    };
+    complain(&error.into());
+    code
+}
+
+fn serve(host: Host, listener: Option<TcpListener>) -> anyhow::Result<u8> {
     let runtime = Runtime::new().context("cannot start the threads for input and output")?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let stop = CancellationToken::new();
+        let status = host.status();
         let running = host.run(stop.clone());
         tokio::pin!(running);
+        // Dropped with this block, after the drain, during which it still answers.
+        let mut answering = JoinSet::new();
+        if let Some(listener) = listener {
+            let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
+            answering.spawn(gristmill_control::serve(listener, status, CancellationToken::new()));
+        }
         tokio::select! {
             // Without an enabled mapping there is nothing to do.
             () = &mut running => return Ok(exit::OK),

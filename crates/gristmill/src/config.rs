@@ -20,13 +20,14 @@ mod section;
 mod value;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use broker::BrokerConfig;
+pub use broker::{Address, BrokerConfig, TlsConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
 pub use value::{parse_duration, parse_size};
@@ -59,6 +60,8 @@ pub struct HostConfig {
     pub drain_timeout: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Where health and status are told over HTTP; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// How log lines are written.
@@ -105,10 +108,27 @@ pub struct MappingConfig {
     /// The most unsettled deliveries that the broker gives. Never 0, which AMQP 0-9-1 (`basic.qos`)
     /// takes for no limit at all.
     pub prefetch: NonZeroU16,
+    /// The most tries of a record after its first; `None`: for ever.
+    pub maximum_retry_attempts: Option<u32>,
+    /// The greatest age of a record that the function still gets; `None`: any.
+    pub maximum_record_age: Option<Duration>,
+    /// How often the queue takes a message back before it deletes or dead-letters it; `None`: as
+    /// often as need be.
+    pub delivery_limit: Option<u32>,
+    /// Where given-up records go; `None`: nowhere, so that none is given up.
+    pub on_failure: Option<OnFailure>,
     /// Whether the mapping starts with the host.
     pub enabled: bool,
     /// The mapping's identity, where the file sets it; [`Config::mapping_uuid`] knows the default.
     pub uuid: Option<Uuid>,
+}
+
+/// Where given-up records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The host rejects them: they go to the queue's dead-letter exchange, and are deleted where
+    /// there is none.
+    Broker,
 }
 
 impl Config {

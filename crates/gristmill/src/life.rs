@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use gristmill_broker::StopCode;
 use gristmill_mapping::status::{Board, Change};
-use gristmill_mapping::{Finished, Hold, Ports};
+use gristmill_mapping::{Finished, Ports};
 use gristmill_sandbox::LoadedFunction;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -52,7 +52,7 @@ impl Life {
                 Ok(prepared) => prepared,
                 Err(obstacle) => {
                     self.refuse(&obstacle);
-                    drop(stop.run_until_cancelled(changed(&obstacle.files)).await);
+                    stop.run_until_cancelled(changed(&obstacle.files)).await;
                     continue;
                 }
             };

@@ -14,17 +14,20 @@ use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Error};
 
+use crate::tls::Tls;
+
 /// A handle of the socket. Dropping it with the socket inside ends the connection.
 #[derive(Debug, Default)]
 struct Attempt(Arc<Mutex<Option<TcpStream>>>);
 
-/// Connects and logs in.
+/// Connects and logs in, encrypted if `tls` says how.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future ends the attempt, the client's thread and the socket included.
 pub(crate) async fn connect(
     uri: AMQPUri,
+    tls: Option<Tls>,
     properties: ConnectionProperties,
 ) -> Result<Connection, Error> {
     let attempt = Attempt::default();
@@ -36,7 +39,9 @@ pub(crate) async fn connect(
         };
         let second: TcpStream = plain.get_ref().as_fd().try_clone_to_owned()?.into();
         *socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
-        Ok(stream)
+        let Some(Tls { connector, server_name }) = &tls else { return Ok(stream) };
+        let server_name = server_name.as_deref().unwrap_or(&uri.authority.host);
+        Ok(stream.into_rustls(connector, server_name).await?)
     };
     let runtime = lapin::runtime::default_runtime()?;
     let connection = Connection::connector(uri, runtime, open, properties).await?;

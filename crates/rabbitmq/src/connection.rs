@@ -3,10 +3,11 @@
 //! Each connection costs an operating system's thread in the client and some memory in the broker,
 //! and brokers may have a quota of them: so mappings share one and have a channel each.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Login, SourceError};
+use gristmill_broker::{Disposition, Login, LoginSource, SourceError};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties};
 use tokio::sync::Mutex;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use crate::attempt;
 use crate::error;
 use crate::source::{RabbitMqSource, SourceSettings};
+use crate::tls::{Tls, TlsSettings, Unusable};
 
 /// A broker that does not answer a close in this time is left to notice the end by itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -22,20 +24,30 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reply code of a close without an error (AMQP 0-9-1, 1.2: reply-success).
 pub(crate) const REPLY_SUCCESS: u16 = 200;
 
-/// How to reach a broker.
-#[derive(Debug, Clone)]
-pub struct ConnectionSettings {
+/// Where a broker, or one node of it, listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
     /// Host name or address, without brackets around an IPv6 one.
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+/// How to reach a broker.
+#[derive(Debug, Clone)]
+pub struct ConnectionSettings {
+    /// Where it listens; tried in turn, from the first on, for every connection. At least one.
+    pub addresses: Vec<Address>,
+    /// How to encrypt; `None`: not at all.
+    pub tls: Option<TlsSettings>,
     /// The virtual host.
     pub virtual_host: String,
-    /// Who logs in.
-    pub login: Login,
+    /// Who logs in; asked for every connection.
+    pub login: LoginSource,
     /// Heartbeat interval in seconds; the broker may ask for a shorter one. Zero: none.
     pub heartbeat_s: u16,
-    /// A handshake that takes longer is given up: the broker is frozen, or it is none.
+    /// A handshake with one address that takes longer is given up: the broker is frozen, or it is
+    /// none.
     pub connect_timeout: Duration,
     /// What an operator sees as the connection's name.
     pub connection_name: String,
@@ -94,47 +106,96 @@ impl RabbitMq {
         Ok(connection)
     }
 
+    /// Tries every address in turn. One that answers and refuses has the last word: the others are
+    /// the same broker.
     async fn connect(&self) -> Result<Connection, SourceError> {
         let settings = &self.settings;
-        let name = settings.connection_name.as_str();
-        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let login = settings.login.login().map_err(|source| SourceError::LoginMissing {
+            broker: settings.broker(),
+            source,
+        })?;
+        let tls = settings.tls.as_ref().map(TlsSettings::load).transpose();
+        let tls = tls.map_err(|Unusable { advice, source }| SourceError::TlsRefused {
+            broker: settings.broker(),
+            advice,
+            source,
+        })?;
+        let mut away = Vec::new();
+        for address in &settings.addresses {
+            match self.connect_to(address, &login, tls.clone()).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if error.disposition() == Disposition::Reconnect => away.push(error),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(together(away, settings.broker()))
+    }
+
+    async fn connect_to(
+        &self,
+        address: &Address,
+        login: &Login,
+        tls: Option<Tls>,
+    ) -> Result<Connection, SourceError> {
+        let settings = &self.settings;
         let limit = settings.connect_timeout;
-        match timeout(limit, attempt::connect(settings.uri(), properties)).await {
+        let attempt = attempt::connect(settings.uri(address, login), tls, settings.properties());
+        match timeout(limit, attempt).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => {
-                Err(error::connecting(error, &settings.address(), &settings.virtual_host))
+                Err(error::connecting(error, &address.to_string(), &settings.virtual_host))
             }
             Err(_elapsed) => Err(SourceError::Unreachable {
-                broker: settings.address(),
+                broker: address.to_string(),
                 source: format!("no answer within {limit:?}").into(),
             }),
         }
     }
 }
 
+/// One error for all addresses that could not be used.
+fn together(errors: Vec<SourceError>, broker: String) -> SourceError {
+    let reasons: Vec<String> = errors.iter().map(|error| error::chain(error)).collect();
+    match <[SourceError; 1]>::try_from(errors) {
+        Ok([only]) => only,
+        Err(_several) => SourceError::Unreachable { broker, source: reasons.join("; ").into() },
+    }
+}
 impl ConnectionSettings {
-    /// Host and port, for people.
-    fn address(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+    /// Every address, for people.
+    fn broker(&self) -> String {
+        self.addresses.iter().map(Address::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    fn uri(&self) -> AMQPUri {
+    fn uri(&self, address: &Address, login: &Login) -> AMQPUri {
         let userinfo = AMQPUserInfo {
-            username: self.login.username.clone(),
-            password: self.login.password.expose().to_owned(),
+            username: login.username.clone(),
+            password: login.password.expose().to_owned(),
         };
         AMQPUri {
+            // Encrypted or not is our own connector's to know.
             scheme: AMQPScheme::AMQP,
-            authority: AMQPAuthority { userinfo, host: self.host.clone(), port: self.port },
+            authority: AMQPAuthority { userinfo, host: address.host.clone(), port: address.port },
             vhost: self.virtual_host.clone(),
             query: AMQPQueryString {
                 heartbeat: Some(self.heartbeat_s),
                 ..AMQPQueryString::default()
             },
         }
+    }
+
+    /// What the broker shows of the connection.
+    fn properties(&self) -> ConnectionProperties {
+        ConnectionProperties::default()
+            .with_connection_name(self.connection_name.as_str().into())
+            .with_client_property("product".into(), "Gristmill".into())
+            .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }

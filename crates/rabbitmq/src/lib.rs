@@ -17,7 +17,9 @@ mod connection;
 mod error;
 mod ledger;
 mod source;
+mod tls;
 mod translate;
 
-pub use connection::{ConnectionSettings, RabbitMq};
+pub use connection::{Address, ConnectionSettings, RabbitMq};
 pub use source::{RabbitMqSource, SourceSettings};
+pub use tls::{CertificateFiles, TlsSettings};

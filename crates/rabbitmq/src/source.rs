@@ -126,8 +126,9 @@ impl Source for RabbitMqSource {
                         return Err(self.lost("the broker skipped a delivery tag"));
                     }
                     let token = DeliveryToken { epoch: self.epoch, tag };
+                    let returns = translate::returns(&delivery);
                     let message = translate::message(delivery);
-                    Ok(Received::Delivery(Delivery { token, message }))
+                    Ok(Received::Delivery(Delivery { token, message, returns }))
                 }
                 Some(Err(error)) => {
                     self.state = State::Closed;

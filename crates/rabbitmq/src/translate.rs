@@ -5,6 +5,10 @@
 use gristmill_event::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+/// The header in which RabbitMQ's quorum queues count returns (RabbitMQ, "Quorum Queues", poison
+/// message handling).
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
 /// What the producer sent. The body is moved, not copied.
 pub(crate) fn message(delivery: lapin::message::Delivery) -> Message {
     Message {
@@ -12,6 +16,18 @@ pub(crate) fn message(delivery: lapin::message::Delivery) -> Message {
         redelivered: delivery.redelivered,
         body: delivery.data,
     }
+}
+
+/// How often the broker has taken the message back, as quorum queues count it in a header that they
+/// set themselves.
+///
+/// Other queues pass on what the producer put there, so the header counts only on a message that the
+/// broker says it has handed over before.
+pub(crate) fn returns(delivery: &lapin::message::Delivery) -> u32 {
+    let headers = delivery.properties.headers().as_ref().filter(|_| delivery.redelivered);
+    let count = headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT));
+    let Some(HeaderValue::Integer(count)) = count.map(|count| value(count, 0)) else { return 0 };
+    u32::try_from(count).unwrap_or(0)
 }
 
 fn properties(given: &lapin::BasicProperties) -> BasicProperties {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_broker::{Login, Secret};
-use gristmill_rabbitmq::{ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
+use gristmill_rabbitmq::{Address, ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
 use gristmill_testkit::amqp::{Client, Field, Properties, Table};
 use gristmill_testkit::contract::Harness;
 use gristmill_testkit::contract_suite;
@@ -36,13 +36,14 @@ impl Real {
         client.declare_queue(QUEUE, &to_dead_letters).await.unwrap();
         client.declare_queue(DEAD_LETTERS, &Table::new()).await.unwrap();
         let broker = RabbitMq::new(ConnectionSettings {
-            host: "127.0.0.1".to_owned(),
-            port: server.amqp_port(),
+            addresses: vec![Address { host: "127.0.0.1".to_owned(), port: server.amqp_port() }],
+            tls: None,
             virtual_host: virtual_host.clone(),
             login: Login {
                 username: "guest".to_owned(),
                 password: Secret::new("guest".to_owned()),
-            },
+            }
+            .into(),
             heartbeat_s: 10,
             connect_timeout: LONG,
             connection_name: "contract".to_owned(),

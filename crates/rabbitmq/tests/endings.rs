@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_broker::{Disposition, Login, Received, Secret, Source, SourceError};
-use gristmill_rabbitmq::{ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
+use gristmill_rabbitmq::{Address, ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
 use gristmill_testkit::amqp::{Properties, Table};
 use gristmill_testkit::rabbitmq::RabbitServer;
 use tokio::io::AsyncReadExt;
@@ -17,10 +17,11 @@ const LONG: Duration = Duration::from_secs(120);
 
 fn broker(port: u16, connect_timeout: Duration) -> Arc<RabbitMq> {
     RabbitMq::new(ConnectionSettings {
-        host: "127.0.0.1".to_owned(),
-        port,
+        addresses: vec![Address { host: "127.0.0.1".to_owned(), port }],
+        tls: None,
         virtual_host: "/".to_owned(),
-        login: Login { username: "guest".to_owned(), password: Secret::new("guest".to_owned()) },
+        login: Login { username: "guest".to_owned(), password: Secret::new("guest".to_owned()) }
+            .into(),
         heartbeat_s: 10,
         connect_timeout,
         connection_name: "endings".to_owned(),

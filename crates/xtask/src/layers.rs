@@ -26,7 +26,8 @@ const PLACES: &[Place] = &[
     place("gristmill-rabbitmq", 1, 0, "one broker behind the common vocabulary"),
     place("gristmill-mapping", 2, 0, "must be tested without any broker or engine"),
     place("gristmill", 3, 2, "wires everything below together"),
-    place("gristmill-cli", 5, 3, "a program around the library"),
+    place("gristmill-control", 4, 3, "a server beside the host, which works without it"),
+    place("gristmill-cli", 5, 4, "a program around the library"),
     place(TESTKIT, 8, 0, "a tool; what it drives runs as separate processes"),
     place("xtask", 9, 8, "a tool; nothing may use it"),
 ];
@@ -48,6 +49,7 @@ const OWNED: &[Owned] = &[
     owned("cap-std", &["gristmill-sandbox"], false, "grants of files belong to the sandbox"),
     owned("lapin", &["gristmill-rabbitmq"], false, "its odd sides are handled in one place"),
     owned("toml", &["gristmill"], false, "the configuration format is known in one place"),
+    owned("axum", &["gristmill-control"], false, "HTTP stays beside the host"),
     owned("clap", &["gristmill-cli", "xtask"], false, "libraries take no arguments"),
     owned("tracing-subscriber", &["gristmill-cli"], true, "libraries write no logs themselves"),
     owned("anyhow", &["gristmill-cli", "xtask", TESTKIT], true, "libraries have typed errors"),

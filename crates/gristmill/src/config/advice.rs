@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Config, Credentials};
+use super::{Config, Credentials, MappingConfig, OnFailure};
 
 /// One sentence for each finding: brokers first, then mappings, then functions.
 pub(super) fn advice(config: &Config) -> Vec<String> {
     let mut advice = credentials_in_urls(config);
     advice.extend(competing_mappings(config));
+    advice.extend(rejecting_mappings(config));
     advice.extend(unused_functions(config));
     advice
 }
@@ -39,6 +40,22 @@ fn competing_mappings(config: &Config) -> Vec<String> {
                 "{} compete for the messages of the queue {queue:?} of broker.{broker} \
                  (virtual host {virtual_host:?}): each message goes to one of them only",
                 mappings.join(" and ")
+            )
+        })
+        .collect()
+}
+
+/// Mappings that reject. AMQP does not tell a consumer whether a reject moves or deletes.
+fn rejecting_mappings(config: &Config) -> Vec<String> {
+    let rejects = |mapping: &MappingConfig| mapping.on_failure == Some(OnFailure::Broker);
+    let mappings = config.mappings.iter().filter(|(_, mapping)| rejects(mapping));
+    mappings
+        .map(|(name, mapping)| {
+            format!(
+                "mapping.{name} leaves given-up messages to the dead-letter exchange of the queue \
+                 {:?}; make sure that it has one (rabbitmqctl list_queues name arguments policy), \
+                 for without it they are deleted",
+                mapping.queue
             )
         })
         .collect()

@@ -3,11 +3,13 @@
 //! Brokers and functions are read first, because mappings refer to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use gristmill_mapping::consumer_timeout::{MARGIN, latest_start};
 use gristmill_sandbox::{FUEL_PER_SECOND, MEMORY_MAX_BYTES, TIMEOUT_MAX};
 use toml::de::{DeTable, DeValue};
 use uuid::Uuid;
@@ -15,7 +17,8 @@ use uuid::Uuid;
 use super::error::Problems;
 use super::section::Section;
 use super::{
-    Config, ConfigError, FunctionConfig, HostConfig, LogFormat, MappingConfig, broker, value,
+    BrokerConfig, Config, ConfigError, FunctionConfig, HostConfig, LogFormat, MappingConfig,
+    OnFailure, broker, value,
 };
 
 /// The longest batching window, Lambda's.
@@ -33,6 +36,16 @@ const FUEL: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
 /// The batch size and batching window of a mapping that sets none.
 const BATCH_SIZE: NonZeroU16 = NonZeroU16::new(100).unwrap();
 const WINDOW: Duration = Duration::from_millis(500);
+
+/// RabbitMQ 4's default of a quorum queue's `delivery-limit`.
+const DELIVERY_LIMIT: u32 = 20;
+
+/// Below three a single failed attempt would already be too near.
+const DELIVERY_LIMITS: RangeInclusive<u32> = 3..=1_000_000;
+
+/// Lambda's range for event sources that have an age at all.
+const RECORD_AGES: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 
 /// Reads the text of a whole file that stands at `path`.
 pub(super) fn config(text: &str, path: &Path) -> Result<Config, ConfigError> {
@@ -63,15 +76,50 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
     let (function_names, functions) =
         root.table("function").each(|section| function(section, folder));
     let mut uuids = BTreeSet::new();
-    let (_, mappings) = root
-        .table("mapping")
-        .each(|section| mapping(section, &broker_names, &function_names, &mut uuids));
+    let (brokers, functions) = (BTreeMap::from_iter(brokers), BTreeMap::from_iter(functions));
+    let (_, mappings) = root.table("mapping").each(|mut section| {
+        let mut mapping = mapping(&mut section, &broker_names, &function_names, &mut uuids);
+        if let Some(mapping) = &mut mapping {
+            together(&mut section, mapping, &brokers, &functions);
+        }
+        section.finish();
+        mapping
+    });
     root.finish();
-    Config {
-        host,
-        brokers: BTreeMap::from_iter(brokers),
-        functions: BTreeMap::from_iter(functions),
-        mappings: BTreeMap::from_iter(mappings),
+    Config { host, brokers, functions, mappings: BTreeMap::from_iter(mappings) }
+}
+
+/// The rules that several sections keep together.
+fn together(
+    section: &mut Section<'_, '_>,
+    mapping: &MappingConfig,
+    brokers: &BTreeMap<String, BrokerConfig>,
+    functions: &BTreeMap<String, FunctionConfig>,
+) {
+    let sections = brokers.get(&mapping.broker).zip(functions.get(&mapping.function));
+    // One with a problem of its own has said so.
+    let Some((broker, function)) = sections else { return };
+    let (consumer_timeout, timeout) = (broker.consumer_timeout, function.timeout);
+    let window = mapping.maximum_batching_window;
+    if latest_start(consumer_timeout, window, timeout).is_none() {
+        let [window, timeout] = [window, timeout].map(value::duration_text);
+        let most = value::duration_text(consumer_timeout.saturating_sub(MARGIN));
+        section.problem(format!(
+            "its `maximum_batching_window` ({window}) and the `timeout` of its function ({timeout}) \
+             have to be together below {most}, which is broker.{}.consumer_timeout less a minute: \
+             the broker closes the channel of a consumer that keeps a message for longer; shorten \
+             them, or raise consumer_timeout in the broker and here",
+            mapping.broker
+        ));
+    }
+    let limited =
+        mapping.maximum_retry_attempts.is_some() || mapping.maximum_record_age.is_some();
+    if limited && mapping.on_failure.is_none() {
+        section.problem(
+            "`maximum_retry_attempts` and `maximum_record_age` give messages up, so they need a \
+             place for them: give the queue a dead-letter exchange and set on_failure = \"broker\""
+                .to_owned(),
+        );
     }
 }
 
@@ -85,6 +133,7 @@ fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
             value::duration_in(value, drain_range)
         }),
         log_format: section.or("log_format", LogFormat::Text, log_format),
+        listen: section.optional("listen", listen),
     };
     section.finish();
     host
@@ -122,6 +171,13 @@ fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
     }
 }
 
+fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let written = value::string(value)?;
+    written.parse().map_err(|_| {
+        format!("{written:?} is not an address with a port, such as \"127.0.0.1:9480\"")
+    })
+}
+
 fn function(mut section: Section<'_, '_>, folder: &Path) -> Option<FunctionConfig> {
     let component = section
         .required("component", "the path of the handler", |value| value::path(value, folder));
@@ -152,7 +208,7 @@ fn timeout(value: &DeValue<'_>) -> Result<Duration, String> {
 }
 
 fn mapping(
-    mut section: Section<'_, '_>,
+    section: &mut Section<'_, '_>,
     brokers: &[String],
     functions: &[String],
     uuids: &mut BTreeSet<Uuid>,
@@ -174,9 +230,15 @@ fn mapping(
         section.or("prefetch", default_prefetch(batch_size, maximum_concurrency), |value| {
             value::count(value, u16::MAX)
         });
+    let maximum_retry_attempts =
+        section.or("maximum_retry_attempts", None, |value| unlimited_or(value, 0..=10_000));
+    let maximum_record_age = section.or("maximum_record_age", None, maximum_record_age);
+    let delivery_limit = section.or("delivery_limit", Some(DELIVERY_LIMIT), |value| {
+        unlimited_or(value, DELIVERY_LIMITS)
+    });
+    let on_failure = section.optional("on_failure", on_failure);
     let enabled = section.or("enabled", true, value::boolean);
     let uuid = section.optional("uuid", |value| uuid(value, uuids));
-    section.finish();
     Some(MappingConfig {
         broker: broker?,
         queue: queue?,
@@ -186,9 +248,39 @@ fn mapping(
         maximum_batching_window: window,
         maximum_concurrency,
         prefetch,
+        maximum_retry_attempts,
+        maximum_record_age,
+        delivery_limit,
+        on_failure,
         enabled,
         uuid,
     })
+}
+
+/// An integer in a range, or -1 for none.
+fn unlimited_or(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<Option<u32>, String> {
+    match value::integer(value, -1..=i64::from(*range.end())) {
+        Ok(-1) => Ok(None),
+        _ => value::integer(value, range)
+            .map(Some)
+            .map_err(|message| format!("{message}, or -1 for no limit")),
+    }
+}
+
+fn maximum_record_age(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
+    if matches!(value, DeValue::Integer(_)) && value::integer(value, -1..=-1_i64).is_ok() {
+        return Ok(None);
+    }
+    value::duration_in(value, RECORD_AGES)
+        .map(Some)
+        .map_err(|message| format!("{message}, or the integer -1 for no limit"))
+}
+
+fn on_failure(value: &DeValue<'_>) -> Result<OnFailure, String> {
+    match value::string(value)? {
+        "broker" => Ok(OnFailure::Broker),
+        other => Err(format!("this version has no {other:?}; write \"broker\"")),
+    }
 }
 
 /// Enough for every running batch and one that fills meanwhile, as far as AMQP can count.

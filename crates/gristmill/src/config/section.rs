@@ -30,6 +30,17 @@ impl<'p, 't> Section<'p, 't> {
         Self { path: String::new(), at: 0, left: table, known: Vec::new(), problems }
     }
 
+    /// Whether a key is there that has not been taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.contains_key(key)
+    }
+
+    /// Notes a problem with the table as a whole.
+    pub(super) fn problem(&mut self, message: String) {
+        let path = self.path.clone();
+        self.problems.add(self.at, &path, message);
+    }
+
     /// Takes a key that has to be there. `what` completes "missing; set it to".
     pub(super) fn required<T>(
         &mut self,

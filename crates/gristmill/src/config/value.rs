@@ -161,7 +161,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration of whole milliseconds as the file would.
-fn duration_text(duration: Duration) -> String {
+pub(super) fn duration_text(duration: Duration) -> String {
     let mut left = duration.as_millis();
     let mut text = String::new();
     for (unit, unit_ms) in DURATION_UNITS {
