@@ -8,11 +8,13 @@
 //! Only Unix is supported. Nothing here may ship: no crate depends on this one but for its tests.
 
 pub mod amqp;
+pub mod certificates;
 pub mod contract;
 pub mod guests;
 pub mod host;
 pub mod pika;
 mod ports;
 mod process;
+pub mod proxy;
 pub mod rabbitmq;
 pub mod setup;

@@ -15,9 +15,9 @@ const FIRST: u16 = 21_000;
 /// One past the last port that a block may have.
 const END: u16 = 32_000;
 /// Ports in a block.
-const BLOCK: u16 = 4;
+const BLOCK: u16 = 5;
 
-/// Four neighbouring ports that no other claim has while this value lives.
+/// Five neighbouring ports that no other claim has while this value lives.
 #[derive(Debug)]
 pub(crate) struct PortBlock {
     first: u16,
@@ -53,7 +53,7 @@ impl PortBlock {
         bail!("no free ports for a test server between {FIRST} and {END}; end some and try again")
     }
 
-    /// The port at `index`, which is below four.
+    /// The port at `index`, which is below five.
     pub(crate) fn port(&self, index: u16) -> u16 {
         debug_assert!(index < BLOCK, "a block has {BLOCK} ports");
         self.first + index

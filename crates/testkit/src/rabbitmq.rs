@@ -25,6 +25,7 @@ use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
 
 use crate::amqp;
+use crate::certificates::Certificates;
 use crate::ports::PortBlock;
 use crate::process::{Supervised, Watchdog};
 use crate::setup::{self, RabbitPrograms};
@@ -116,6 +117,25 @@ impl RabbitServer {
         Ok(server)
     }
 
+    /// Starts a server that speaks TLS too, and may demand a certificate of its clients.
+    ///
+    /// # Errors
+    ///
+    /// As [`RabbitServer::start`].
+    pub async fn start_tls(certificates: &Certificates, demands_one: bool) -> Result<Self> {
+        let (certificate, key) = certificates.server();
+        let verify = if demands_one { "verify_peer" } else { "verify_none" };
+        let lines = [
+            format!("ssl_options.cacertfile = {}", certificates.ca().display()),
+            format!("ssl_options.certfile = {}", certificate.display()),
+            format!("ssl_options.keyfile = {}", key.display()),
+            format!("ssl_options.verify = {verify}"),
+            format!("ssl_options.fail_if_no_peer_cert = {demands_one}"),
+            TLS_LISTENER.to_owned(),
+        ];
+        Self::start_with(&lines.each_ref().map(String::as_str)).await
+    }
+
     /// The server that all tests of this process share; the first call starts it.
     ///
     /// It ends with the process. It cannot be killed or frozen, because those need it unshared.
@@ -130,6 +150,11 @@ impl RabbitServer {
     /// The port that speaks AMQP 0-9-1.
     pub fn amqp_port(&self) -> u16 {
         self.ports.port(AMQP)
+    }
+
+    /// The port that speaks AMQP 0-9-1 in TLS, of a server that does.
+    pub fn tls_port(&self) -> u16 {
+        self.ports.port(TLS)
     }
 
     /// The URL of a virtual host for the user `guest`, as in `amqp://guest:guest@127.0.0.1:21000/%2F`.
@@ -272,13 +297,18 @@ const AMQP: u16 = 0;
 const MANAGEMENT: u16 = 1;
 const DISTRIBUTION: u16 = 2;
 const EPMD: u16 = 3;
+const TLS: u16 = 4;
+
+/// Stands for the line that names the port, which the server chooses.
+const TLS_LISTENER: &str = "listeners.ssl.1 = 127.0.0.1:";
 
 fn write_files(folder: &Path, ports: &PortBlock, configuration: &[&str]) -> Result<()> {
     let mut text = CONFIGURATION.to_owned();
     text += &format!("listeners.tcp.1 = 127.0.0.1:{}\n", ports.port(AMQP));
     text += &format!("management.tcp.port = {}\n", ports.port(MANAGEMENT));
     for line in configuration {
-        text += &format!("{line}\n");
+        let port = if *line == TLS_LISTENER { ports.port(TLS).to_string() } else { String::new() };
+        text += &format!("{line}{port}\n");
     }
     // A cookie is a password for everything, so each server gets one that cannot be guessed.
     let secret = RandomState::new().hash_one(folder);

@@ -5,7 +5,8 @@
 use insta::{assert_debug_snapshot, assert_snapshot};
 use uuid::Uuid;
 
-use crate::{FULL, parse};
+use crate::{FULL, consumer_timeout, parse};
+use gristmill::config::MappingConfig;
 
 #[test]
 fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
@@ -19,20 +20,32 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             account_id: "123456789012",
             drain_timeout: 90s,
             log_format: Json,
+            listen: None,
         },
         brokers: {
             "local": BrokerConfig {
-                host: "::1",
-                port: 5672,
+                addresses: [
+                    Address {
+                        host: "::1",
+                        port: 5672,
+                    },
+                ],
+                tls: None,
                 credentials: Url(
                     Login([hidden]),
                 ),
                 arn: None,
                 heartbeat: 10s,
+                consumer_timeout: 1800s,
             },
             "shop": BrokerConfig {
-                host: "rabbit.example.com",
-                port: 5673,
+                addresses: [
+                    Address {
+                        host: "rabbit.example.com",
+                        port: 5673,
+                    },
+                ],
+                tls: None,
                 credentials: File(
                     "etc/secrets/shop.json",
                 ),
@@ -40,6 +53,7 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                     "arn:aws:mq:eu-central-1:123456789012:broker:shop:b-1",
                 ),
                 heartbeat: 30s,
+                consumer_timeout: 1800s,
             },
         },
         functions: {
@@ -61,6 +75,12 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 maximum_batching_window: 500ms,
                 maximum_concurrency: 1,
                 prefetch: 200,
+                maximum_retry_attempts: None,
+                maximum_record_age: None,
+                delivery_limit: Some(
+                    20,
+                ),
+                on_failure: None,
                 enabled: true,
                 uuid: None,
             },
@@ -73,6 +93,12 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 maximum_batching_window: 300s,
                 maximum_concurrency: 1000,
                 prefetch: 500,
+                maximum_retry_attempts: None,
+                maximum_record_age: None,
+                delivery_limit: Some(
+                    20,
+                ),
+                on_failure: None,
                 enabled: false,
                 uuid: Some(
                     8f14e45f-ceea-467f-a8d4-0123456789ab,
@@ -87,6 +113,12 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 maximum_batching_window: 500ms,
                 maximum_concurrency: 1,
                 prefetch: 18000,
+                maximum_retry_attempts: None,
+                maximum_record_age: None,
+                delivery_limit: Some(
+                    20,
+                ),
+                on_failure: None,
                 enabled: true,
                 uuid: None,
             },
@@ -104,6 +136,7 @@ fn an_empty_file_is_all_defaults() {
         account_id: "000000000000",
         drain_timeout: 30s,
         log_format: Text,
+        listen: None,
     }
     "#);
 }
@@ -135,11 +168,90 @@ fn prefetch_holds_the_running_batches_and_one_more_and_never_overflows() {
 fn hosts_and_ports_are_read_from_urls() {
     let config = parse(FULL);
     let address = |broker: &str| {
-        let broker = &config.brokers[broker];
-        (broker.host.clone(), broker.port)
+        let address = &config.brokers[broker].addresses[0];
+        (address.host.clone(), address.port)
     };
     assert_eq!(address("local"), ("::1".to_owned(), 5672));
     assert_eq!(address("shop"), ("rabbit.example.com".to_owned(), 5673));
+}
+
+#[test]
+fn several_urls_are_one_broker_and_amqps_brings_its_port_and_settings() {
+    let text = "[broker.b]\ntype = 'rabbitmq'\n\
+                urls = ['amqps://a:hunter2@one', 'amqps://a:hunter2@two:7']\n\
+                tls = { ca = 'ca.pem', server_name = 'Broker.test', certificate = 'c.pem', \
+                key = '/k.pem' }\nconsumer_timeout = '1h'";
+    assert_debug_snapshot!(parse(text).brokers["b"], @r#"
+    BrokerConfig {
+        addresses: [
+            Address {
+                host: "one",
+                port: 5671,
+            },
+            Address {
+                host: "two",
+                port: 7,
+            },
+        ],
+        tls: Some(
+            TlsConfig {
+                ca: Some(
+                    "etc/ca.pem",
+                ),
+                server_name: Some(
+                    "broker.test",
+                ),
+                certificate: Some(
+                    (
+                        "etc/c.pem",
+                        "/k.pem",
+                    ),
+                ),
+            },
+        ),
+        credentials: Url(
+            Login([hidden]),
+        ),
+        arn: None,
+        heartbeat: 10s,
+        consumer_timeout: 3600s,
+    }
+    "#);
+    let text = "[broker.b]\ntype = 'rabbitmq'\nurl = 'amqps://one'";
+    assert_debug_snapshot!(parse(text).brokers["b"].tls, @"
+    Some(
+        TlsConfig {
+            ca: None,
+            server_name: None,
+            certificate: None,
+        },
+    )
+    ");
+}
+
+#[test]
+fn limits_are_read_and_minus_one_is_none() {
+    let limits = |settings: &str| {
+        let text = format!(
+            "{FULL}more = {{ broker = 'local', queue = 'q', function = 'order-totals', {settings} }}"
+        );
+        let mapping = parse(&text).mappings["more"].clone();
+        let MappingConfig { maximum_retry_attempts, maximum_record_age, delivery_limit, .. } =
+            mapping;
+        (maximum_retry_attempts, maximum_record_age.map(|age| age.as_secs()), delivery_limit)
+    };
+    assert_eq!(limits("enabled = true"), (None, None, Some(20)));
+    let unlimited = "maximum_retry_attempts = -1, maximum_record_age = -1, delivery_limit = -1";
+    assert_eq!(limits(unlimited), (None, None, None));
+    let limited = "maximum_retry_attempts = 0, maximum_record_age = '168h', delivery_limit = 3, \
+                   on_failure = 'broker'";
+    assert_eq!(limits(limited), (Some(0), Some(604_800), Some(3)));
+}
+
+#[test]
+fn window_and_timeout_just_below_the_consumer_timeout_are_accepted() {
+    let config = parse(&consumer_timeout("15m2s", "1s", "14m"));
+    assert_eq!(config.brokers["b"].consumer_timeout.as_secs(), 902);
 }
 
 #[test]
@@ -154,7 +266,8 @@ fn identities_depend_on_name_and_data_directory_only() {
 
 #[test]
 fn advice_names_what_is_seldom_meant() {
-    let more = "second = { broker = 'local', queue = 'audit', function = 'order-totals' }\n\
+    let more = "second = { broker = 'local', queue = 'audit', function = 'order-totals', \
+                on_failure = 'broker' }\n\
                 third = { broker = 'local', queue = 'orders', function = 'order-totals' }\n\
                 [function.idle]\ncomponent = 'idle.wasm'";
     let advice = parse(&format!("{FULL}{more}")).advice().join("\n");
@@ -162,6 +275,7 @@ fn advice_names_what_is_seldom_meant() {
     assert_snapshot!(advice, @r#"
     broker.local.url holds credentials, which whoever reads the file can see; put them into an environment variable or a file that `credentials` names
     mapping.audit and mapping.second compete for the messages of the queue "audit" of broker.local (virtual host "/"): each message goes to one of them only
+    mapping.second leaves given-up messages to the dead-letter exchange of the queue "audit"; make sure that it has one (rabbitmqctl list_queues name arguments policy), for without it they are deleted
     function.idle is used by no mapping, so nothing calls it
     "#);
 }

@@ -93,3 +93,13 @@ fn refused_values(section: &str, key: &str, values: &[&str]) -> String {
     }
     said
 }
+
+/// A file with one mapping, whose window and timeout stand against the broker's patience.
+fn consumer_timeout(consumer_timeout: &str, window: &str, timeout: &str) -> String {
+    format!(
+        "[broker.b]\ntype = 'rabbitmq'\nurl = 'amqp://h'\nconsumer_timeout = '{consumer_timeout}'\n\
+         [function.f]\ncomponent = 'f.wasm'\ntimeout = '{timeout}'\n\
+         [mapping.m]\nbroker = 'b'\nqueue = 'q'\nfunction = 'f'\n\
+         maximum_batching_window = '{window}'\n"
+    )
+}

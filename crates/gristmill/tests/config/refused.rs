@@ -8,7 +8,7 @@ use std::path::Path;
 use gristmill::config::Config;
 use insta::assert_snapshot;
 
-use crate::{FULL, refused, refused_values};
+use crate::{FULL, consumer_timeout, refused, refused_values};
 
 #[test]
 fn a_file_that_is_missing_is_named() {
@@ -74,8 +74,8 @@ fn tables_have_to_be_tables() {
 fn unknown_keys_get_the_nearest_or_all() {
     assert_snapshot!(refused("[host]\ndrain_timout = '1s'\nport = 80\n\"a\\nb\" = 1"), @r#"
     gristmill.toml:2: host.drain_timout: unknown key; did you mean `drain_timeout`?
-    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`
-    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`
+    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`
+    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`
     "#);
 }
 
@@ -212,4 +212,81 @@ fn types_and_arns_of_brokers() {
     'rabitmq': this version has no broker type "rabitmq"; did you mean `rabbitmq`?
     "#);
     assert_snapshot!(refused_values("broker.b", "arn", &["'mq:1'"]), @r#"'mq:1': "mq:1" is not an ARN; it has to begin with arn:"#);
+}
+
+#[test]
+fn urls_that_are_not_one_broker() {
+    let urls = |urls: &str| refused(&format!("[broker.b]\ntype = 'rabbitmq'\nurls = {urls}"));
+    assert_snapshot!(urls("'amqp://h'"), @"gristmill.toml:3: broker.b.urls: is a string, but has to be an array of URLs");
+    assert_snapshot!(urls("[]"), @"gristmill.toml:3: broker.b.urls: has 0 URLs, but has to have 1 to 16");
+    assert_snapshot!(urls("['amqp://h', 'http://h']"), @"gristmill.toml:3: broker.b.urls: URL 2: has to begin with amqp:// or amqps://");
+    assert_snapshot!(urls("['amqp://h', 'amqps://h']"), @"gristmill.toml:3: broker.b.urls: have to begin all with amqp:// or all with amqps://");
+    let said = urls("['amqp://a:hunter2@h', 'amqp://a:hunter3@h']");
+    assert!(!said.contains("hunter"), "{said}");
+    assert_snapshot!(said, @"gristmill.toml:3: broker.b.urls: have different credentials; write the same into each, or none");
+    assert_snapshot!(urls("['amqp://h']\nurl = 'amqp://h'"), @"gristmill.toml:4: broker.b.url: `urls` is there too; write the one or the other");
+}
+
+#[test]
+fn tls_that_cannot_be_meant() {
+    let tls = |scheme: &str, tls: &str| {
+        refused(&format!("[broker.b]\ntype = 'rabbitmq'\nurl = '{scheme}://h'\ntls = {tls}"))
+    };
+    assert_snapshot!(tls("amqp", "{ ca = 'ca.pem' }"), @"gristmill.toml:4: broker.b.tls: is for amqps:// only; write that in the URL, or take `tls` out");
+    assert_snapshot!(tls("amqps", "{ certificate = 'c.pem' }"), @"gristmill.toml:4: broker.b.tls: has one of `certificate` and `key`; write both, or neither");
+    assert_snapshot!(tls("amqps", "{ cert = 'c.pem', server_name = 'a b' }"), @r#"
+    gristmill.toml:4: broker.b.tls.cert: unknown key; choose from `ca`, `server_name`, `certificate`, `key`
+    gristmill.toml:4: broker.b.tls.server_name: "a b" is not a host name, such as "broker.example.com"
+    "#);
+    assert_snapshot!(tls("amqps", "true"), @"gristmill.toml:4: broker.b.tls: is a boolean, but has to be a table");
+}
+
+#[test]
+fn limits_out_of_range() {
+    let values = ["-2", "10001", "'1'"];
+    assert_snapshot!(refused_values("mapping.m", "maximum_retry_attempts", &values), @"
+    -2: -2 is out of range; it has to be between 0 and 10000, or -1 for no limit
+    10001: 10001 is out of range; it has to be between 0 and 10000, or -1 for no limit
+    '1': is a string, but has to be an integer, or -1 for no limit
+    ");
+    let values = ["0", "-1.0", "'59s'", "'169h'"];
+    assert_snapshot!(refused_values("mapping.m", "maximum_record_age", &values), @r#"
+    0: 0 has no unit; write a duration, such as "0s" or "0ms", or the integer -1 for no limit
+    -1.0: is a float, but has to be a duration, such as "10s", or the integer -1 for no limit
+    '59s': 59s is out of range; it has to be between 1m and 168h, or the integer -1 for no limit
+    '169h': 169h is out of range; it has to be between 1m and 168h, or the integer -1 for no limit
+    "#);
+    assert_snapshot!(refused_values("mapping.m", "delivery_limit", &["2", "-5"]), @"
+    2: 2 is out of range; it has to be between 3 and 1000000, or -1 for no limit
+    -5: -5 is out of range; it has to be between 3 and 1000000, or -1 for no limit
+    ");
+    let values = ["'store'", "'queue:dead'", "true"];
+    assert_snapshot!(refused_values("mapping.m", "on_failure", &values), @r#"
+    'store': this version has no "store"; write "broker"
+    'queue:dead': this version has no "queue:dead"; write "broker"
+    true: is a boolean, but has to be a string
+    "#);
+    assert_snapshot!(refused_values("broker.b", "consumer_timeout", &["'60s'", "1800000"]), @r#"
+    '60s': 60s is out of range; it has to be between 1m1s and 8760h
+    1800000: 1800000 has no unit; write a duration, such as "1800000s" or "1800000ms"
+    "#);
+    assert_snapshot!(refused_values("host", "listen", &["'9480'", "9480", "'localhost:9480'"]), @r#"
+    '9480': "9480" is not an address with a port, such as "127.0.0.1:9480"
+    9480: is an integer, but has to be a string
+    'localhost:9480': "localhost:9480" is not an address with a port, such as "127.0.0.1:9480"
+    "#);
+}
+
+#[test]
+fn giving_up_needs_a_place() {
+    let limited = format!(
+        "{FULL}more = {{ broker = 'local', queue = 'q', function = 'order-totals', \
+         maximum_retry_attempts = 3 }}"
+    );
+    assert_snapshot!(refused(&limited), @r#"gristmill.toml:45: mapping.more: `maximum_retry_attempts` and `maximum_record_age` give messages up, so they need a place for them: give the queue a dead-letter exchange and set on_failure = "broker""#);
+}
+
+#[test]
+fn window_and_timeout_that_reach_the_consumer_timeout() {
+    assert_snapshot!(refused(&consumer_timeout("15m1s", "1s", "14m")), @"gristmill.toml:8: mapping.m: its `maximum_batching_window` (1s) and the `timeout` of its function (14m) have to be together below 14m1s, which is broker.b.consumer_timeout less a minute: the broker closes the channel of a consumer that keeps a message for longer; shorten them, or raise consumer_timeout in the broker and here");
 }

@@ -11,7 +11,7 @@ use crate::{FULL, parse, refused, refused_values};
 fn broken_urls_are_told_without_a_part_of_them() {
     let values = [
         "'localhost:5672'",
-        "'amqps://u:hunter2@h'",
+        "'amqpss://u:hunter2@h'",
         "'http://u:hunter2@h'",
         "'amqp://'",
         "'amqp://u:hunter2@'",
@@ -36,13 +36,13 @@ fn broken_urls_are_told_without_a_part_of_them() {
         said += &refusal;
     }
     assert_snapshot!(said, @"
-    'localhost:5672': has to begin with amqp://
-    'amqps://u:hunter2@h': this version has no amqps (TLS); write amqp://HOST:PORT
-    'http://u:hunter2@h': has to begin with amqp://
+    'localhost:5672': has to begin with amqp:// or amqps://
+    'amqpss://u:hunter2@h': has to begin with amqp:// or amqps://
+    'http://u:hunter2@h': has to begin with amqp:// or amqps://
     'amqp://': has no host; write amqp://HOST:PORT
     'amqp://u:hunter2@': is not a URL (empty host); write amqp://HOST:PORT, with %XX for special characters
     'amqp://u:hunter2@:5672': is not a URL (empty host); write amqp://HOST:PORT, with %XX for special characters
-    'amqp://u:hunter2@h:0': has the port 0; write one from 1 to 65535, or none for 5672
+    'amqp://u:hunter2@h:0': has the port 0; write one from 1 to 65535, or none for 5672 (amqps: 5671)
     'amqp://u:hunter2@h:99999': is not a URL (invalid port number); write amqp://HOST:PORT, with %XX for special characters
     'amqp://u:hunter2@h/sales': has a path; take it off, slash included: a mapping names its virtual host in `virtual_host`, and a `/` of the password is written %2F
     'amqp://u:hun/ter2@h': is not a URL (invalid port number); write amqp://HOST:PORT, with %XX for special characters
