@@ -5,9 +5,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod batching;
+mod chaos;
+mod consumer_timeout;
+mod crashes;
+mod delivery_limit;
 mod events;
 mod failures;
+mod giving_up;
+mod healing;
 mod neighbours;
+mod network;
 mod program;
 mod stopping;
 mod support;
+mod watching;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gristmill_testkit::amqp::{Client, Properties, Table};
+use gristmill_testkit::amqp::{Client, Field, Properties, Table};
 use gristmill_testkit::guests;
 use gristmill_testkit::host::Host;
 use gristmill_testkit::rabbitmq::RabbitServer;
@@ -86,9 +86,19 @@ impl Broker {
 
 /// Runs the host on a server, under the name `broker`, with these sections of configuration.
 pub(crate) fn host_on(server: &RabbitServer, sections: &[String]) -> Host {
-    let port = server.amqp_port();
-    let broker =
-        format!("[broker.broker]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n\n");
+    host_on_with(server, "", sections)
+}
+
+/// The same with further lines for the broker.
+pub(crate) fn host_on_with(server: &RabbitServer, broker: &str, sections: &[String]) -> Host {
+    host_at(server.amqp_port(), broker, sections)
+}
+
+/// The same with whatever listens on a port.
+pub(crate) fn host_at(port: u16, broker: &str, sections: &[String]) -> Host {
+    let broker = format!(
+        "[broker.broker]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n{broker}\n"
+    );
     Host::start(Path::new(GRISTMILL), &(broker + &sections.concat())).unwrap()
 }
 
@@ -135,6 +145,45 @@ pub(crate) async fn drain(host: &Host) {
     host.signal("TERM").unwrap();
     let status = host.wait_exit(LONG).await.unwrap();
     assert!(status.success(), "{status}: {:#?}", host.logs());
+}
+
+/// The numbers that the lines `handled FIRST-LAST` of a function name, in their order.
+pub(crate) fn handled(host: &Host, function: &str) -> Vec<u64> {
+    let lines = host.logs();
+    let ranges = lines.iter().filter(|line| line["function"] == function).filter_map(|line| {
+        let range = line["message"].as_str()?.strip_prefix("handled ")?;
+        let (first, last) = range.split_once('-')?;
+        Some(first.parse::<u64>().unwrap()..=last.parse::<u64>().unwrap())
+    });
+    ranges.flatten().collect()
+}
+
+/// The numbers from 0 on, as bodies.
+pub(crate) fn numbers(count: u64) -> impl Iterator<Item = Vec<u8>> {
+    (0..count).map(|number| number.to_string().into_bytes())
+}
+
+/// What makes a queue a quorum queue.
+pub(crate) fn quorum() -> Table {
+    Table::new().with("x-queue-type", Field::text("quorum"))
+}
+
+/// Waits until a mapping says that it is in a state, with a reason.
+pub(crate) async fn moved(host: &Host, mapping: &str, state: &str, reason: &str) -> Value {
+    let wanted = |line: &Value| {
+        line["message"] == "state changed"
+            && line["mapping"] == mapping
+            && line["state"] == state
+            && line["state_transition_reason"] == reason
+    };
+    host.wait_for(LONG, wanted).await.unwrap()
+}
+
+/// No task has died.
+pub(crate) fn nothing_panicked(host: &Host) {
+    let lines = host.logs();
+    let panicked = lines.iter().find(|line| line.to_string().contains("panicked"));
+    assert!(panicked.is_none(), "{panicked:?}");
 }
 
 /// JSON's escapes are TOML's too.

@@ -61,8 +61,14 @@ impl Life {
                 Some(Finished::Stopped) | None => break,
             }
         }
-        self.board.note(Change::Disable);
-        self.board.note(Change::Ended);
+        self.note(Change::Disable);
+        self.note(Change::Ended);
+    }
+
+    fn note(&self, change: Change) {
+        if let Some(status) = self.board.note(change) {
+            telemetry::state_changed(&self.name, &status);
+        }
     }
 
     /// Loads the function and looks for a hold, off the threads that do I/O.
@@ -100,9 +106,9 @@ impl Life {
 
     fn refuse(&self, obstacle: &Obstacle) {
         let Obstacle { code, sentence, .. } = obstacle;
-        self.board.note(Change::Enable);
+        self.note(Change::Enable);
         telemetry::not_working(&self.name, *code, sentence);
-        self.board.note(Change::Refused(*code, sentence.clone()));
+        self.note(Change::Refused(*code, sentence.clone()));
     }
 
     async fn work(

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gristmill_broker::StopCode;
+use gristmill_mapping::status::Status;
 use tracing::{error, info};
 
 pub(crate) fn started(mappings: usize) {
@@ -25,6 +26,17 @@ pub(crate) fn mapping_panicked(mapping: &str, wait: Duration) {
 
 pub(crate) fn not_working(mapping: &str, code: StopCode, reason: &str) {
     error!(mapping, code = code.as_str(), reason, "the mapping does not work; somebody must act");
+}
+
+/// The same line as a mapping's own.
+pub(crate) fn state_changed(mapping: &str, status: &Status) {
+    info!(
+        mapping,
+        state = status.state.as_str(),
+        state_transition_reason = status.reason.as_str(),
+        last_processing_result = status.last_processing_result(),
+        "state changed"
+    );
 }
 
 pub(crate) fn not_held(mapping: &str, path: &Path, error: &io::Error) {

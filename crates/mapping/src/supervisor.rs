@@ -34,7 +34,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a drain may take over its timeout, to close the channel.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A subscription that held this long has proved that the broker is well.
+/// A subscription that held this long has proved that the broker is well, as has one over which
+/// messages were handled.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// How to go on after an epoch.
@@ -125,9 +126,9 @@ impl<S: Source, F: Function> Mapping<S, F> {
             let backoff = match subscribed {
                 Ok(epoch) => {
                     self.telemetry.subscribed(epoch);
-                    let since = Instant::now();
+                    let (since, before) = (Instant::now(), self.telemetry.handled_so_far());
                     let ended = self.drive(epoch, &stop).await;
-                    if since.elapsed() >= STEADY {
+                    if since.elapsed() >= STEADY || self.telemetry.handled_so_far() > before {
                         failures = 1;
                     }
                     match self.after(ended) {

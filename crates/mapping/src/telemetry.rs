@@ -56,6 +56,11 @@ impl Telemetry {
         self.board.count_handled(messages);
     }
 
+    /// How many messages were handled in all epochs.
+    pub(crate) fn handled_so_far(&self) -> u64 {
+        self.board.counts().handled
+    }
+
     /// As values they are quoted and escaped.
     fn names(&self) -> (&str, &str) {
         (&self.mapping, &self.queue)

@@ -147,6 +147,11 @@ impl RabbitServer {
         SHARED.get_or_try_init(Self::start).await
     }
 
+    /// The server's process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.node.as_ref().map(Supervised::pid)
+    }
+
     /// The port that speaks AMQP 0-9-1.
     pub fn amqp_port(&self) -> u16 {
         self.ports.port(AMQP)

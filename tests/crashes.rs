@@ -1,0 +1,107 @@
+//! Killed at any moment, ten times over: the host or the broker. Nothing is lost.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+
+use gristmill_testkit::amqp::{Client, Properties, Table};
+use gristmill_testkit::host::Host;
+use gristmill_testkit::rabbitmq::RabbitServer;
+use serde_json::Value;
+
+use crate::support::{
+    LONG, drain, handled, host_on, mapping_on, nothing_panicked, numbers, quorum,
+};
+
+const ROUNDS: u64 = 10;
+const MESSAGES: u64 = 20_000;
+const QUEUES: [&str; 2] = ["classic", "quorum"];
+
+async fn prepare(server: &RabbitServer) -> Host {
+    let mut client = server.client("/").await.unwrap();
+    client.confirm_select().await.unwrap();
+    client.declare_queue("classic", &Table::new()).await.unwrap();
+    client.declare_queue("quorum", &quorum()).await.unwrap();
+    for queue in QUEUES {
+        for body in numbers(MESSAGES) {
+            client.publish(queue, &Properties::persistent(), &body).await.unwrap();
+        }
+        client.wait_for_confirms().await.unwrap();
+    }
+    // The broker counts as returns what ten crashes hand over again, failures apart.
+    let settings = "batch_size = 20\nmaximum_concurrency = 4\ndelivery_limit = -1";
+    let mapping = |queue| mapping_on("/", queue, queue, "chaotic", "", settings);
+    host_on(server, &QUEUES.map(mapping))
+}
+
+/// Waits for a random number of invocations, so that the next thing comes at a random moment.
+async fn at_any_moment(host: &Host) {
+    let mut left = 1 + RandomState::new().hash_one(0) % 60;
+    let passed = |line: &Value| {
+        left -= u64::from(line["message"] == "REPORT");
+        left == 0
+    };
+    host.wait_for(LONG, passed).await.unwrap();
+}
+
+/// What each queue's handlers have handled since the host's last start.
+fn note(host: &Host, all: &mut [BTreeSet<u64>; 2]) {
+    for (queue, all) in QUEUES.iter().zip(all) {
+        all.extend(handled(host, &format!("chaotic-on-{queue}")));
+    }
+}
+
+async fn until_drained(client: &mut Client, host: &Host) {
+    for queue in QUEUES {
+        while client.queue_status(queue).await.unwrap().messages > 0 {
+            host.wait_for(LONG, |line| line["message"] == "REPORT").await.unwrap();
+        }
+    }
+}
+
+fn assert_complete(all: [BTreeSet<u64>; 2]) {
+    for (queue, numbers) in QUEUES.iter().zip(all) {
+        let missing: Vec<u64> = (0..MESSAGES).filter(|number| !numbers.contains(number)).collect();
+        assert!(missing.is_empty(), "{queue} lost {} messages: {missing:?}", missing.len());
+    }
+}
+
+#[tokio::test]
+async fn a_host_killed_ten_times_handles_every_message() {
+    let server = RabbitServer::start().await.unwrap();
+    let mut host = prepare(&server).await;
+    let mut all = [BTreeSet::new(), BTreeSet::new()];
+    for _ in 0..ROUNDS {
+        at_any_moment(&host).await;
+        host.kill9().await.unwrap();
+        nothing_panicked(&host);
+        note(&host, &mut all);
+        host.restart().await.unwrap();
+    }
+    let mut client = server.client("/").await.unwrap();
+    until_drained(&mut client, &host).await;
+    drain(&host).await;
+    nothing_panicked(&host);
+    note(&host, &mut all);
+    assert_complete(all);
+}
+
+#[tokio::test]
+async fn a_broker_killed_ten_times_loses_nothing_and_the_host_comes_back_by_itself() {
+    let mut server = RabbitServer::start().await.unwrap();
+    let host = prepare(&server).await;
+    for _ in 0..ROUNDS {
+        at_any_moment(&host).await;
+        server.kill9().await.unwrap();
+        server.restart().await.unwrap();
+    }
+    let mut client = server.client("/").await.unwrap();
+    until_drained(&mut client, &host).await;
+    drain(&host).await;
+    nothing_panicked(&host);
+    let mut all = [BTreeSet::new(), BTreeSet::new()];
+    note(&host, &mut all);
+    assert_complete(all);
+    // What a tag of another channel would have caused.
+    let stale = server.log().into_iter().find(|line| line.contains("unknown delivery tag"));
+    assert_eq!(stale, None);
+}

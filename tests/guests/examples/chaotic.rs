@@ -1,0 +1,39 @@
+//! Takes up to 20 ms and fails now and then, by an error or a trap; when it succeeds it prints the
+//! sequence numbers that the bodies hold, as `handled 0-499` where they have no gap.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::thread::sleep;
+use std::time::Duration;
+
+use gristmill_test_guests::{Answer, body, handler, records};
+
+const SLEEP_MS_MAX: u64 = 20;
+/// One call in this many fails, one half of them by a trap.
+const FAILS_ONE_IN: u64 = 12;
+
+fn chaotic(event: String) -> Answer {
+    sleep(Duration::from_millis(random(0) % SLEEP_MS_MAX));
+    match random(1) % (2 * FAILS_ONE_IN) {
+        0 => panic!("by chance"),
+        1 => return Err("by chance".to_owned()),
+        _ => {}
+    }
+    let numbers: Vec<u64> = records(&event).iter().filter_map(|record| body(record).as_u64()).collect();
+    for range in numbers.chunk_by(|before, after| before + 1 == *after) {
+        if let (Some(first), Some(last)) = (range.first(), range.last()) {
+            println!("handled {first}-{last}");
+        }
+    }
+    Ok(None)
+}
+
+/// A number from the host's random source. The keys of one instance grow by one with each use, and
+/// hashing mixes them.
+fn random(salt: u64) -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u64(salt);
+    hasher.finish()
+}
+
+handler!(chaotic);
