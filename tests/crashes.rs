@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 
-use gristmill_testkit::amqp::{Client, Properties, Table};
+use gristmill_testkit::amqp::{Properties, Table};
 use gristmill_testkit::host::Host;
-use gristmill_testkit::rabbitmq::RabbitServer;
+use gristmill_testkit::rabbitmq::{QueueCounts, RabbitServer};
 use serde_json::Value;
 
 use crate::support::{
@@ -50,19 +50,26 @@ fn note(host: &Host, all: &mut [BTreeSet<u64>; 2]) {
     }
 }
 
-async fn until_drained(client: &mut Client, host: &Host) {
-    for queue in QUEUES {
-        while client.queue_status(queue).await.unwrap().messages > 0 {
-            host.wait_for(LONG, |line| line["message"] == "REPORT").await.unwrap();
+/// Waits until every message was handled at least once, and the queues are empty.
+async fn until_complete(server: &RabbitServer, host: &Host, all: &mut [BTreeSet<u64>; 2]) {
+    let is_complete = |numbers: &BTreeSet<u64>| numbers.len() as u64 == MESSAGES;
+    loop {
+        note(host, all);
+        if all.iter().all(is_complete) {
+            break;
         }
+        let report = host.wait_for(LONG, |line| line["message"] == "REPORT").await;
+        assert!(report.is_ok(), "lost: {:?}", QUEUES.iter().zip(&*all).map(missing).collect::<Vec<_>>());
+    }
+    for queue in QUEUES {
+        let empty = |counts: QueueCounts| (counts.ready, counts.unacked) == (0, 0);
+        server.wait_for_counts("/", queue, LONG, empty).await.unwrap();
     }
 }
 
-fn assert_complete(all: [BTreeSet<u64>; 2]) {
-    for (queue, numbers) in QUEUES.iter().zip(all) {
-        let missing: Vec<u64> = (0..MESSAGES).filter(|number| !numbers.contains(number)).collect();
-        assert!(missing.is_empty(), "{queue} lost {} messages: {missing:?}", missing.len());
-    }
+fn missing((queue, numbers): (&&str, &BTreeSet<u64>)) -> String {
+    let missing: Vec<u64> = (0..MESSAGES).filter(|number| !numbers.contains(number)).collect();
+    format!("{queue}: {missing:?}")
 }
 
 #[tokio::test]
@@ -77,12 +84,9 @@ async fn a_host_killed_ten_times_handles_every_message() {
         note(&host, &mut all);
         host.restart().await.unwrap();
     }
-    let mut client = server.client("/").await.unwrap();
-    until_drained(&mut client, &host).await;
+    until_complete(&server, &host, &mut all).await;
     drain(&host).await;
     nothing_panicked(&host);
-    note(&host, &mut all);
-    assert_complete(all);
 }
 
 #[tokio::test]
@@ -94,13 +98,9 @@ async fn a_broker_killed_ten_times_loses_nothing_and_the_host_comes_back_by_itse
         server.kill9().await.unwrap();
         server.restart().await.unwrap();
     }
-    let mut client = server.client("/").await.unwrap();
-    until_drained(&mut client, &host).await;
+    until_complete(&server, &host, &mut [BTreeSet::new(), BTreeSet::new()]).await;
     drain(&host).await;
     nothing_panicked(&host);
-    let mut all = [BTreeSet::new(), BTreeSet::new()];
-    note(&host, &mut all);
-    assert_complete(all);
     // What a tag of another channel would have caused.
     let stale = server.log().into_iter().find(|line| line.contains("unknown delivery tag"));
     assert_eq!(stale, None);
