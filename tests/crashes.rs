@@ -59,7 +59,11 @@ async fn until_complete(server: &RabbitServer, host: &Host, all: &mut [BTreeSet<
             break;
         }
         let report = host.wait_for(LONG, |line| line["message"] == "REPORT").await;
-        assert!(report.is_ok(), "lost: {:?}", QUEUES.iter().zip(&*all).map(missing).collect::<Vec<_>>());
+        assert!(
+            report.is_ok(),
+            "lost: {:?}",
+            QUEUES.iter().zip(&*all).map(missing).collect::<Vec<_>>()
+        );
     }
     for queue in QUEUES {
         let empty = |counts: QueueCounts| (counts.ready, counts.unacked) == (0, 0);

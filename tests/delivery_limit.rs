@@ -19,7 +19,8 @@ async fn six_restarts_with_a_handler_that_always_fails_lose_nothing() {
     for restart in 0..=6 {
         // Either it fails once more, or it says that it will not try.
         let seen = |line: &Value| {
-            line["message"] == "REPORT" || line["message"] == "the mapping does not work; somebody must act"
+            line["message"] == "REPORT"
+                || line["message"] == "the mapping does not work; somebody must act"
         };
         let line = host.wait_for(LONG, seen).await.unwrap();
         held += u32::from(line["message"] != "REPORT");
@@ -58,7 +59,12 @@ async fn a_held_mapping_says_why_and_goes_on_when_its_file_is_removed() {
     }
     let line = moved(&host, "orders", "Disabled", "ESM_CONFIG_NOT_VALID").await;
     let result = line["last_processing_result"].as_str().unwrap();
-    assert!(result.contains("DeliveryLimitNear: the broker has taken the message with messageId \"0\" back 2 times"), "{result}");
+    assert!(
+        result.contains(
+            "DeliveryLimitNear: the broker has taken the message with messageId \"0\" back 2 times"
+        ),
+        "{result}"
+    );
     let line = host
         .wait_for(LONG, |line| line["message"] == "the mapping does not work; somebody must act")
         .await

@@ -39,7 +39,10 @@ async fn after_its_retries_a_message_goes_to_the_dead_letter_exchange_and_the_ot
     let host = broker.host(&[broker.mapping("orders", "order-totals", "", settings)]);
     for attempt in 1..=3 {
         let report = report(&host, "orders").await;
-        assert_eq!((&report["attempt"], &report["outcome"]), (&json!(attempt), &json!("handler_error")));
+        assert_eq!(
+            (&report["attempt"], &report["outcome"]),
+            (&json!(attempt), &json!("handler_error"))
+        );
     }
     let given_up = |line: &Value| line["condition"] == "RetryAttemptsExhausted";
     let line = host.wait_for(LONG, given_up).await.unwrap();
@@ -78,7 +81,10 @@ async fn without_a_place_for_it_a_message_too_large_stops_its_mapping_and_stays(
     assert_eq!(report(&host, "orders").await["records"], 1);
     let line = moved(&host, "orders", "Disabled", "ESM_CONFIG_NOT_VALID").await;
     let result = line["last_processing_result"].as_str().unwrap();
-    assert!(result.starts_with("PROBLEM: RecordTooLarge: the message with messageId \"1\""), "{result}");
+    assert!(
+        result.starts_with("PROBLEM: RecordTooLarge: the message with messageId \"1\""),
+        "{result}"
+    );
     broker.wait_for("orders", 2, 0).await;
     host.restart().await.unwrap();
     moved(&host, "orders", "Disabled", "ESM_CONFIG_NOT_VALID").await;
@@ -89,8 +95,7 @@ async fn without_a_place_for_it_a_message_too_large_stops_its_mapping_and_stays(
 #[tokio::test]
 async fn a_message_that_expires_while_it_is_held_leaves_its_batch() {
     let mut broker = broker().await;
-    let mortal =
-        Properties { expiration: Some("2000".to_owned()), ..Properties::persistent() };
+    let mortal = Properties { expiration: Some("2000".to_owned()), ..Properties::persistent() };
     broker.client.publish("orders", &mortal, b"mortal").await.unwrap();
     broker.publish("orders", [b"lasting".to_vec()]).await;
     let host = broker.host(&[broker.mapping("orders", "always-err", "", "")]);

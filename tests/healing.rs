@@ -47,7 +47,9 @@ async fn every_refusal_has_its_code_and_is_over_when_it_is_mended() {
 
     let port = server.amqp_port();
     let broker_of = |name: &str, credentials: &str| {
-        format!("[broker.{name}]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n{credentials}\n")
+        format!(
+            "[broker.{name}]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n{credentials}\n"
+        )
     };
     let echo = guests::component("silent");
     let mapping = |name: &str, broker_name: &str, vhost: &str, queue: &str, component: &Path| {

@@ -23,9 +23,9 @@ async fn orders(client: &mut Client, ids: std::ops::Range<u32>) {
 
 /// Waits until the handler has printed an id.
 async fn handled(host: &Host, id: u32) {
-    let printed = |line: &serde_json::Value| {
-        line["stream"] == "stdout" && line["message"] == id.to_string()
-    };
+    let id = id.to_string();
+    let printed =
+        |line: &serde_json::Value| line["stream"] == "stdout" && line["message"] == id.as_str();
     host.wait_for(LONG, printed).await.unwrap();
 }
 
@@ -37,7 +37,8 @@ async fn lost(host: &Host) {
 async fn a_network_that_cuts_delays_and_forgets_holds_up_nothing_for_good() {
     let mut broker = Broker::with(&["orders"]).await;
     let proxy = Proxy::start(broker.server.amqp_port()).await.unwrap();
-    let host = host_at(proxy.port(), "heartbeat = \"2s\"\n", &[broker.mapping("orders", "slow", "", "")]);
+    let host =
+        host_at(proxy.port(), "heartbeat = \"2s\"\n", &[broker.mapping("orders", "slow", "", "")]);
     subscribed(&host, "orders").await;
     for id in 0..3 {
         orders(&mut broker.client, id..id + 1).await;
@@ -84,10 +85,7 @@ async fn a_broker_that_freezes_is_noticed_and_one_in_alarm_is_not_left() {
     // An alarm stops who publishes, and nobody else.
     orders(&mut client, 2..1_000).await;
     let alarm = |what: &str| format!("rabbit_alarm:{what}.");
-    server
-        .eval(&alarm("set_alarm({{resource_limit, memory, node()}, []})"))
-        .await
-        .unwrap();
+    server.eval(&alarm("set_alarm({{resource_limit, memory, node()}, []})")).await.unwrap();
     handled(&host, 999).await;
     server.eval(&alarm("clear_alarm({resource_limit, memory, node()})")).await.unwrap();
     drain(&host).await;

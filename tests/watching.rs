@@ -47,7 +47,10 @@ async fn a_host_tells_what_its_mappings_do() {
     subscribed_or_was(&host, "good").await;
     let (code, body) = get(address, "/readyz").await;
     assert_eq!(code, 503);
-    assert!(body.starts_with("missing: Disabled (ESM_CONFIG_NOT_VALID), PROBLEM: no queue"), "{body}");
+    assert!(
+        body.starts_with("missing: Disabled (ESM_CONFIG_NOT_VALID), PROBLEM: no queue"),
+        "{body}"
+    );
     assert_eq!(body.lines().count(), 1);
     broker.client.declare_queue("missing", &gristmill_testkit::amqp::Table::new()).await.unwrap();
     subscribed(&host, "missing").await;

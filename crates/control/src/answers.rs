@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 /// Why each mapping that should have its queue has it not; empty when all have.
 pub(crate) fn not_ready(status: &HostStatus) -> Vec<String> {
     let mappings = status.mappings().into_iter().filter(|mapping| mapping.enabled);
-    let waiting =
-        mappings.filter(|mapping| {
-            mapping.status.state != State::Enabled || !mapping.status.subscribed
-        });
+    let waiting = mappings
+        .filter(|mapping| mapping.status.state != State::Enabled || !mapping.status.subscribed);
     waiting
         .map(|mapping| {
             let MappingStatus { name, status, .. } = mapping;
@@ -26,8 +24,17 @@ pub(crate) fn status(status: &HostStatus) -> Value {
 }
 
 fn mapping(mapping: &MappingStatus) -> Value {
-    let MappingStatus { name, uuid, broker, queue, virtual_host, function, enabled, status, counts } =
-        mapping;
+    let MappingStatus {
+        name,
+        uuid,
+        broker,
+        queue,
+        virtual_host,
+        function,
+        enabled,
+        status,
+        counts,
+    } = mapping;
     json!({
         "name": name,
         "uuid": uuid.to_string(),
@@ -45,7 +52,8 @@ fn mapping(mapping: &MappingStatus) -> Value {
 }
 
 fn counts(counts: Counts) -> Value {
-    let Counts { received, handled, given_up, expired, invocations_ok, invocations_failed } = counts;
+    let Counts { received, handled, given_up, expired, invocations_ok, invocations_failed } =
+        counts;
     json!({
         "received": received,
         "handled": handled,

@@ -104,7 +104,10 @@ impl Functions {
     /// # Errors
     ///
     /// [`FunctionError`], the same until the file changes.
-    pub(crate) fn get(&self, name: &str) -> Option<Result<Arc<LoadedFunction>, Arc<FunctionError>>> {
+    pub(crate) fn get(
+        &self,
+        name: &str,
+    ) -> Option<Result<Arc<LoadedFunction>, Arc<FunctionError>>> {
         let entry = self.functions.get(name)?;
         let mut latest = entry.latest.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before the file is read: a file that is still being written then has another one.

@@ -24,14 +24,9 @@ pub(crate) struct HoldFile {
 }
 
 impl HoldFile {
-    /// The file of a mapping in the folder of all of them.
-    pub(crate) fn new(folder: &Path, mapping: &str, fingerprint: Uuid) -> Self {
-        Self { mapping: mapping.to_owned(), path: folder.join(mapping), fingerprint }
-    }
-
-    /// Where it is, or would be.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// The file of a mapping, which need not exist.
+    pub(crate) fn new(path: PathBuf, mapping: &str, fingerprint: Uuid) -> Self {
+        Self { mapping: mapping.to_owned(), path, fingerprint }
     }
 
     /// Why the mapping is held, and what to do; `None` if it may go on. A file that is void is
@@ -94,7 +89,7 @@ mod tests {
     use super::*;
 
     fn file(folder: &Path, fingerprint: u128) -> HoldFile {
-        HoldFile::new(&folder.join("held"), "orders", Uuid::from_u128(fingerprint))
+        HoldFile::new(folder.join("held/orders"), "orders", Uuid::from_u128(fingerprint))
     }
 
     #[test]

@@ -8,7 +8,6 @@
 //!
 //! What must never happen: a mapping that stays away although what was wrong has been mended.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use gristmill_broker::StopCode;
@@ -23,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::functions::Functions;
 use crate::held::HoldFile;
 use crate::telemetry;
-use crate::watch::changed;
+use crate::watch::Watch;
 use crate::wiring::Wiring;
 
 /// One mapping of a host.
@@ -40,19 +39,25 @@ pub(crate) struct Life {
 struct Obstacle {
     code: StopCode,
     sentence: String,
-    /// Files by whose change somebody may have mended it.
-    files: Vec<PathBuf>,
+}
+
+impl Obstacle {
+    fn function(sentence: String) -> Self {
+        Self { code: StopCode::FunctionNotValid, sentence }
+    }
 }
 
 impl Life {
     /// Works until `stop` is cancelled.
     pub(crate) async fn live(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            // From before the files are read, so that no change is missed.
+            let mut watch = Watch::new(self.wiring.obstacles_of(&self.name));
             let (function, hold) = match self.prepare().await {
                 Ok(prepared) => prepared,
                 Err(obstacle) => {
                     self.refuse(&obstacle);
-                    stop.run_until_cancelled(changed(&obstacle.files)).await;
+                    stop.run_until_cancelled(watch.changed()).await;
                     continue;
                 }
             };
@@ -77,7 +82,7 @@ impl Life {
         match spawn_blocking(move || life.prepare_blocking()).await {
             Ok(prepared) => prepared,
             // Only a panic while loading, which would be a bug, comes here.
-            Err(lost) => Err(self.function_obstacle(lost.to_string())),
+            Err(lost) => Err(Obstacle::function(lost.to_string())),
         }
     }
 
@@ -85,28 +90,18 @@ impl Life {
         let function_name = self.wiring.function_of(&self.name);
         let function = match self.functions.get(function_name) {
             Some(Ok(function)) => function,
-            Some(Err(error)) => return Err(self.function_obstacle(chain(&*error))),
-            None => return Err(self.function_obstacle(format!("no function {function_name}"))),
+            Some(Err(error)) => return Err(Obstacle::function(chain(&*error))),
+            None => return Err(Obstacle::function(format!("no function {function_name}"))),
         };
         let hold = Arc::new(self.wiring.hold(&self.name));
         match hold.sentence() {
             None => Ok((function, hold)),
-            Some(sentence) => Err(Obstacle {
-                code: StopCode::ConfigNotValid,
-                sentence,
-                files: vec![hold.path().to_owned(), self.wiring.component_of(&self.name)],
-            }),
+            Some(sentence) => Err(Obstacle { code: StopCode::ConfigNotValid, sentence }),
         }
     }
 
-    fn function_obstacle(&self, sentence: String) -> Obstacle {
-        let files = vec![self.wiring.component_of(&self.name)];
-        Obstacle { code: StopCode::FunctionNotValid, sentence, files }
-    }
-
     fn refuse(&self, obstacle: &Obstacle) {
-        let Obstacle { code, sentence, .. } = obstacle;
-        self.note(Change::Enable);
+        let Obstacle { code, sentence } = obstacle;
         telemetry::not_working(&self.name, *code, sentence);
         self.note(Change::Refused(*code, sentence.clone()));
     }
@@ -125,10 +120,10 @@ impl Life {
             nudge: Arc::clone(&nudge),
         };
         let mapping = self.wiring.mapping(&self.name, function, ports)?;
-        let secrets = self.wiring.secrets_of(&self.name);
+        let mut secrets = Watch::new(self.wiring.secrets_of(&self.name));
         let watching = async {
             loop {
-                changed(&secrets).await;
+                secrets.changed().await;
                 nudge.notify_one();
             }
         };

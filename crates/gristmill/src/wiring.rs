@@ -93,8 +93,13 @@ impl Wiring {
         self.config.mappings.get(name).map_or("", |mapping| mapping.function.as_str())
     }
 
+    /// The files by whose change a mapping may have become able to work.
+    pub(crate) fn obstacles_of(&self, name: &str) -> Vec<PathBuf> {
+        vec![self.component_of(name), self.held.join(name)]
+    }
+
     /// The file of a mapping's handler.
-    pub(crate) fn component_of(&self, name: &str) -> PathBuf {
+    fn component_of(&self, name: &str) -> PathBuf {
         let function = self.config.functions.get(self.function_of(name));
         function.map(|function| function.component.clone()).unwrap_or_default()
     }
@@ -110,7 +115,9 @@ impl Wiring {
         }
         if let Some(tls) = &broker.tls {
             files.extend(tls.ca.clone());
-            files.extend(tls.certificate.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]));
+            files.extend(
+                tls.certificate.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]),
+            );
         }
         files
     }
@@ -125,7 +132,7 @@ impl Wiring {
             format!("{mapping:?} {broker:?} {function:?}").as_bytes(),
         );
         let handler = std::fs::read(self.component_of(name)).unwrap_or_default();
-        HoldFile::new(&self.held, name, Uuid::new_v5(&settings, &handler))
+        HoldFile::new(self.held.join(name), name, Uuid::new_v5(&settings, &handler))
     }
 
     /// A mapping by its name; `None` if there is no such mapping.
@@ -173,9 +180,9 @@ impl Wiring {
                 maximum_retry_attempts: mapping.maximum_retry_attempts,
                 maximum_record_age: mapping.maximum_record_age,
                 delivery_limit: mapping.delivery_limit,
-                on_failure: mapping.on_failure.map(|OnFailure::Broker| {
-                    gristmill_mapping::OnFailure::Broker
-                }),
+                on_failure: mapping
+                    .on_failure
+                    .map(|OnFailure::Broker| gristmill_mapping::OnFailure::Broker),
             },
             drain_timeout: self.config.host.drain_timeout,
         })
@@ -201,7 +208,10 @@ pub async fn probe_brokers(
     failures
 }
 
-fn connections(config: &Config, environment: Environment) -> BTreeMap<ConnectionKey, Arc<RabbitMq>> {
+fn connections(
+    config: &Config,
+    environment: Environment,
+) -> BTreeMap<ConnectionKey, Arc<RabbitMq>> {
     let mut connections = BTreeMap::new();
     for mapping in config.mappings.values().filter(|mapping| mapping.enabled) {
         let Some(broker) = config.brokers.get(&mapping.broker) else { continue };

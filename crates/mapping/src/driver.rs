@@ -250,7 +250,8 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         let give_up = &self.settings.give_up;
         match self.batcher.measure(&delivery.message) {
             Ok(record_bytes) => {
-                let leaves = leaves(&delivery.message, now, unix_s, give_up.maximum_record_age);
+                let age = give_up.on_failure.and(give_up.maximum_record_age);
+                let leaves = leaves(&delivery.message, now, unix_s, age);
                 let taken = Taken { delivery, leaves };
                 self.batcher.push(taken, record_bytes, now, &mut self.waiting);
                 ControlFlow::Continue(())

@@ -146,7 +146,9 @@ impl Status {
     fn away(self, trouble: String) -> Self {
         let state = match self.state {
             State::Creating | State::Enabling | State::Updating => State::Enabled,
-            state @ (State::Enabled | State::Disabling | State::Disabled | State::Deleting) => state,
+            state @ (State::Enabled | State::Disabling | State::Disabled | State::Deleting) => {
+                state
+            }
         };
         Self { state, subscribed: false, trouble: Some(trouble), ..self }
     }

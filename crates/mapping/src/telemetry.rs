@@ -96,7 +96,9 @@ impl Telemetry {
     pub(crate) fn cancelled(&self) {
         let (mapping, queue) = self.names();
         warn!(mapping, queue, "the broker cancelled the consumer; will subscribe again");
-        self.note(Change::Away("the broker has cancelled the consumer; it will be subscribed again".to_owned()));
+        self.note(Change::Away(
+            "the broker has cancelled the consumer; it will be subscribed again".to_owned(),
+        ));
     }
 
     pub(crate) fn settle_timed_out(&self) {
@@ -133,7 +135,13 @@ impl Telemetry {
     pub(crate) fn held(&self, reason: String) {
         let (mapping, queue) = self.names();
         let code = StopCode::ConfigNotValid;
-        error!(mapping, queue, code = code.as_str(), reason, "the mapping is held; somebody must act");
+        error!(
+            mapping,
+            queue,
+            code = code.as_str(),
+            reason,
+            "the mapping is held; somebody must act"
+        );
         self.note(Change::Refused(code, reason));
     }
 
@@ -161,7 +169,8 @@ impl Telemetry {
     ) {
         let (mapping, queue) = self.names();
         self.board.count_given_up(given_up.len());
-        let ids = given_up.iter().filter_map(|delivery| delivery.message.properties.message_id.as_ref());
+        let ids =
+            given_up.iter().filter_map(|delivery| delivery.message.properties.message_id.as_ref());
         let ids: Vec<&String> = ids.take(IDS_MAX).collect();
         warn!(
             mapping,

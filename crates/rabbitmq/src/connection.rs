@@ -110,10 +110,10 @@ impl RabbitMq {
     /// the same broker.
     async fn connect(&self) -> Result<Connection, SourceError> {
         let settings = &self.settings;
-        let login = settings.login.login().map_err(|source| SourceError::LoginMissing {
-            broker: settings.broker(),
-            source,
-        })?;
+        let login = settings
+            .login
+            .login()
+            .map_err(|source| SourceError::LoginMissing { broker: settings.broker(), source })?;
         let tls = settings.tls.as_ref().map(TlsSettings::load).transpose();
         let tls = tls.map_err(|Unusable { advice, source }| SourceError::TlsRefused {
             broker: settings.broker(),

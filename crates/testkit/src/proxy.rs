@@ -42,9 +42,8 @@ impl Proxy {
     ///
     /// When there is no free port.
     pub async fn start(target_port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .context("no port for a proxy")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for a proxy")?;
         let port = listener.local_addr().context("no port for a proxy")?.port();
         let conduct = watch::Sender::new(Conduct {
             generation: 0,

@@ -12,6 +12,7 @@ const SLEEP_MS_MAX: u64 = 20;
 /// One call in this many fails, one half of them by a trap.
 const FAILS_ONE_IN: u64 = 12;
 
+#[expect(clippy::disallowed_methods, reason = "sleeping is part of the behaviour shown")]
 fn chaotic(event: String) -> Answer {
     sleep(Duration::from_millis(random(0) % SLEEP_MS_MAX));
     match random(1) % (2 * FAILS_ONE_IN) {
@@ -19,7 +20,8 @@ fn chaotic(event: String) -> Answer {
         1 => return Err("by chance".to_owned()),
         _ => {}
     }
-    let numbers: Vec<u64> = records(&event).iter().filter_map(|record| body(record).as_u64()).collect();
+    let numbers: Vec<u64> =
+        records(&event).iter().filter_map(|record| body(record).as_u64()).collect();
     for range in numbers.chunk_by(|before, after| before + 1 == *after) {
         if let (Some(first), Some(last)) = (range.first(), range.last()) {
             println!("handled {first}-{last}");

@@ -112,8 +112,7 @@ fn together(
             mapping.broker
         ));
     }
-    let limited =
-        mapping.maximum_retry_attempts.is_some() || mapping.maximum_record_age.is_some();
+    let limited = mapping.maximum_retry_attempts.is_some() || mapping.maximum_record_age.is_some();
     if limited && mapping.on_failure.is_none() {
         section.problem(
             "`maximum_retry_attempts` and `maximum_record_age` give messages up, so they need a \
@@ -233,9 +232,8 @@ fn mapping(
     let maximum_retry_attempts =
         section.or("maximum_retry_attempts", None, |value| unlimited_or(value, 0..=10_000));
     let maximum_record_age = section.or("maximum_record_age", None, maximum_record_age);
-    let delivery_limit = section.or("delivery_limit", Some(DELIVERY_LIMIT), |value| {
-        unlimited_or(value, DELIVERY_LIMITS)
-    });
+    let delivery_limit = section
+        .or("delivery_limit", Some(DELIVERY_LIMIT), |value| unlimited_or(value, DELIVERY_LIMITS));
     let on_failure = section.optional("on_failure", on_failure);
     let enabled = section.or("enabled", true, value::boolean);
     let uuid = section.optional("uuid", |value| uuid(value, uuids));

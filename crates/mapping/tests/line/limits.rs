@@ -24,9 +24,11 @@ fn limited(limit: u32) -> impl FnOnce(&mut Settings) {
 }
 
 fn fails_on(body: &'static str) -> Arc<Scripted> {
-    Scripted::new(move |_, bodies| {
-        if bodies.iter().any(|given| given == body) { fails() } else { succeeds() }
-    })
+    Scripted::new(
+        move |_, bodies| {
+            if bodies.iter().any(|given| given == body) { fails() } else { succeeds() }
+        },
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,13 +63,28 @@ async fn a_record_that_the_broker_has_handed_over_before_has_fewer_retries_left(
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_grows_too_old_leaves_before_the_next_try() {
-    let give_up =
-        GiveUp { maximum_record_age: Some(Duration::from_secs(60)), ..GiveUp::default() };
+    let give_up = GiveUp { maximum_record_age: Some(Duration::from_secs(60)), ..GiveUp::default() };
     let line = Line::start(Scripted::new(|_, _| fails()), gives_up(give_up), &["a"]);
     line.until(|broker| broker.dead_letters(QUEUE).len() == 1).await;
     let (_, function) = line.stop().await;
     // Tries after 0, 1, 3, 7, 15, 31 and 63 s at the latest, and with all the jitter twice as soon.
     assert!((6..=8).contains(&function.calls().len()), "{}", function.calls().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_place_for_it_nothing_is_given_up() {
+    let limits = |settings: &mut Settings| {
+        settings.give_up = GiveUp {
+            maximum_retry_attempts: Some(0),
+            maximum_record_age: Some(Duration::from_secs(1)),
+            ..GiveUp::default()
+        };
+    };
+    let function = Scripted::new(|call, _| if call < 5 { fails() } else { succeeds() });
+    let line = Line::start(function, limits, &["a"]);
+    assert_eq!(line.acked(1).await, ["a"]);
+    assert!(line.broker.dead_letters(QUEUE).is_empty());
+    line.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +149,9 @@ async fn without_a_place_for_it_the_mapping_is_held_and_the_message_stays() {
         let board = Arc::clone(&line.board);
         let (broker, finished) = line.end().await;
         assert_eq!(finished, Finished::Held);
-        assert!(hold.sentence().unwrap().contains("taken the message without messageId back 1 times"));
+        assert!(
+            hold.sentence().unwrap().contains("taken the message without messageId back 1 times")
+        );
         assert_eq!(board.status().state, State::Disabled);
         assert_ne!(board.status().reason, StateTransitionReason::UserInitiated);
         assert!(broker.deleted(QUEUE).is_empty());

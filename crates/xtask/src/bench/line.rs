@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use gristmill_testkit::amqp::{Client, Properties, Table};
 use gristmill_testkit::guests;
-use gristmill_testkit::host::Host;
 use gristmill_testkit::rabbitmq::RabbitServer;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 
 use crate::workspace;
 
@@ -155,30 +155,82 @@ async fn is_drained(client: &mut Client) -> Result<()> {
 
 async fn of_host(server: &RabbitServer, client: &mut Client, handler: &Path) -> Result<Run> {
     publish(client).await?;
-    let binary = release("gristmill");
-    let config = format!(
+    let folder = tempfile::tempdir().context("cannot make a folder for the host")?;
+    let config = folder.path().join("gristmill.toml");
+    fs::write(&config, configuration(server, handler)).context("cannot write a configuration")?;
+    // Into a file: whoever read a pipe would use the processors beside the host.
+    let path = folder.path().join("log");
+    let log = fs::File::create(&path).context("cannot write a log")?;
+    let mut host = Command::new(release("gristmill"))
+        .args(["run", "--log-format", "json", "-c"])
+        .arg(&config)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start the host")?;
+    let pid = host.id().context("the host has ended")?;
+    wait_until(Duration::from_millis(2), || Ok(lines(&path)?.any(|line| is(&line, "subscribed"))))
+        .await?;
+    let clock = Clock::start(pid, server)?;
+    wait_until(Duration::from_millis(200), || {
+        let records = lines(&path)?.filter(|line| is(line, "REPORT"));
+        Ok(records.filter_map(|line| line["records"].as_u64()).sum::<u64>() >= u64::from(MESSAGES))
+    })
+    .await?;
+    let run = clock.stop(pid, server)?;
+    host.kill().await.context("cannot end the host")?;
+    is_drained(client).await?;
+    // It has idled since its last line, whose time counts.
+    Ok(Run { seconds: duration_s(&path)?, ..run })
+}
+
+fn configuration(server: &RabbitServer, handler: &Path) -> String {
+    format!(
         "[broker.bench]\ntype = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{}\"\n\n\
          [function.reads]\ncomponent = {handler:?}\n\n\
          [mapping.line]\nbroker = \"bench\"\nqueue = \"{QUEUE}\"\nfunction = \"reads\"\n\
          batch_size = {BATCH_SIZE}\nprefetch = {PREFETCH}\n",
         server.amqp_port()
-    );
-    let host = Host::start(&binary, &config)?;
-    host.wait_for(PATIENCE, |line| line["message"] == "subscribed").await?;
-    let clock = Clock::start(host.pid(), server)?;
-    let mut handled = 0;
-    let all_handled = |line: &Value| {
-        if line["message"] == "REPORT" && line["outcome"] == "succeeded" {
-            handled += line["records"].as_u64().unwrap_or(0);
+    )
+}
+
+async fn wait_until(pause: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let waiting = async {
+        while !holds()? {
+            sleep(pause).await;
         }
-        handled >= u64::from(MESSAGES)
+        Ok(())
     };
-    host.wait_for(PATIENCE, all_handled).await?;
-    let run = clock.stop(host.pid(), server)?;
-    host.signal("TERM")?;
-    host.wait_exit(PATIENCE).await?;
-    is_drained(client).await?;
-    Ok(run)
+    timeout(PATIENCE, waiting).await.context("the host does not get on")?
+}
+
+/// The whole lines of a log, as JSON.
+fn lines(log: &Path) -> Result<impl Iterator<Item = Value> + use<>> {
+    let text = fs::read_to_string(log).context("the log is gone")?;
+    let lines: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    Ok(lines.into_iter())
+}
+
+fn is(line: &Value, message: &str) -> bool {
+    line["message"] == message
+}
+
+/// From the subscription to the last invocation's end, by the log's own times.
+fn duration_s(log: &Path) -> Result<f64> {
+    let counted = lines(log)?.filter(|line| is(line, "subscribed") || is(line, "REPORT"));
+    let times = counted.filter_map(|line| seconds_of_day(line["timestamp"].as_str()?));
+    let times: Vec<f64> = times.collect();
+    let (first, last) = times.first().zip(times.last()).context("the log has no times")?;
+    Ok((last - first).rem_euclid(24.0 * 3600.0))
+}
+
+/// The time in `2026-01-31T23:59:59.123456Z`.
+fn seconds_of_day(timestamp: &str) -> Option<f64> {
+    let (_, time) = timestamp.trim_end_matches('Z').split_once('T')?;
+    let parts: Vec<f64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
+    let [hours, minutes, seconds] = parts.as_slice() else { return None };
+    Some((hours * 60.0 + minutes) * 60.0 + seconds)
 }
 
 async fn of_native(server: &RabbitServer, client: &mut Client) -> Result<Run> {
