@@ -9,6 +9,7 @@ mod chaos;
 mod consumer_timeout;
 mod crashes;
 mod delivery_limit;
+mod encryption;
 mod events;
 mod failures;
 mod giving_up;

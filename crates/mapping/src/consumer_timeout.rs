@@ -14,6 +14,10 @@ use std::time::Duration;
 /// the settling of what has just ended.
 pub const MARGIN: Duration = Duration::from_secs(60);
 
+/// What it may take to start a batch whose window has just ended. Without it a window that barely
+/// keeps the rule would end every epoch before its first batch.
+const START: Duration = Duration::from_secs(1);
+
 /// The greatest age of the oldest unsettled delivery at which a batch may still start. `None` if a
 /// batch could never start: when `window + timeout` is not below `consumer_timeout` less a minute.
 ///
@@ -26,7 +30,7 @@ pub fn latest_start(
     timeout: Duration,
 ) -> Option<Duration> {
     let latest = consumer_timeout.checked_sub(MARGIN)?.checked_sub(timeout)?;
-    (window < latest).then_some(latest)
+    (window < latest).then(|| latest.max(window + START))
 }
 
 #[cfg(test)]
@@ -41,6 +45,9 @@ mod tests {
         assert_eq!(latest(0), Some(15 * MINUTE));
         assert_eq!(latest(14), Some(15 * MINUTE));
         assert_eq!(latest(15), None);
+        let barely = 15 * MINUTE - Duration::from_millis(1);
+        let latest = latest_start(30 * MINUTE, barely, 14 * MINUTE);
+        assert_eq!(latest, Some(barely + START), "a batch starts when its window ends");
         assert_eq!(latest_start(MINUTE, Duration::ZERO, Duration::ZERO), None);
         assert_eq!(latest_start(15 * MINUTE, Duration::ZERO, 14 * MINUTE), None);
     }

@@ -41,7 +41,6 @@ const STEADY: Duration = Duration::from_secs(60);
 /// How to go on after an epoch.
 enum Next {
     Subscribe(Backoff),
-    SubscribeAtOnce,
     End(Finished),
 }
 
@@ -102,9 +101,9 @@ impl<S: Source, F: Function> Mapping<S, F> {
             stop.cancelled().await;
             sleep(patience).await;
         };
+        telemetry.note(Change::Enable);
         // A drain ends by itself in time, unless a frozen broker takes neither settlements nor the
         // close. What is dropped then is the broker's as soon as it looks.
-        telemetry.note(Change::Enable);
         let finished = match select(pin!(self.live(stop.clone())), pin!(overdue)).await {
             Either::Left((finished, _)) => finished,
             Either::Right(_) => {
@@ -118,6 +117,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
 
     async fn live(mut self, stop: CancellationToken) -> Finished {
         let mut failures = 0;
+        let mut kind = Backoff::RECONNECT;
         loop {
             let Some(subscribed) = stop.run_until_cancelled(self.source.subscribe()).await else {
                 return self.stopped();
@@ -133,7 +133,6 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     }
                     match self.after(ended) {
                         Next::Subscribe(backoff) => backoff,
-                        Next::SubscribeAtOnce => continue,
                         Next::End(finished) => return finished,
                     }
                 }
@@ -145,6 +144,10 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     }
                 }
             };
+            if backoff != kind {
+                // Another trouble than before: its waits begin anew.
+                (failures, kind) = (1, backoff);
+            }
             let wait = timeout(backoff.wait(failures, fastrand::f64()), self.nudge.notified());
             match stop.run_until_cancelled(wait).await {
                 None => return self.stopped(),
@@ -185,7 +188,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
             }
             Ended::Aged => {
                 self.telemetry.aged();
-                Next::SubscribeAtOnce
+                Next::Subscribe(Backoff::RECONNECT)
             }
             Ended::SourceLost(error) => {
                 self.telemetry.not_subscribed(&error);

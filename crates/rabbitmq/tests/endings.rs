@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Login, Received, Secret, Source, SourceError};
+use gristmill_broker::{Disposition, Login, LoginSource, Received, Secret, Source, SourceError};
 use gristmill_rabbitmq::{Address, ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
 use gristmill_testkit::amqp::{Properties, Table};
 use gristmill_testkit::rabbitmq::RabbitServer;
@@ -16,7 +16,11 @@ use tokio::time::timeout;
 const LONG: Duration = Duration::from_secs(120);
 
 fn broker(port: u16, connect_timeout: Duration) -> Arc<RabbitMq> {
-    RabbitMq::new(ConnectionSettings {
+    RabbitMq::new(settings(port, connect_timeout))
+}
+
+fn settings(port: u16, connect_timeout: Duration) -> ConnectionSettings {
+    ConnectionSettings {
         addresses: vec![Address { host: "127.0.0.1".to_owned(), port }],
         tls: None,
         virtual_host: "/".to_owned(),
@@ -25,7 +29,7 @@ fn broker(port: u16, connect_timeout: Duration) -> Arc<RabbitMq> {
         heartbeat_s: 10,
         connect_timeout,
         connection_name: "endings".to_owned(),
-    })
+    }
 }
 
 fn source(broker: &Arc<RabbitMq>) -> RabbitMqSource {
@@ -70,4 +74,45 @@ async fn a_channel_closed_by_the_broker_ends_the_epoch_and_the_next_one_begins()
     let received = timeout(LONG, source.receive()).await.unwrap().unwrap();
     let Received::Delivery(delivery) = received else { panic!("expected a delivery") };
     assert!(delivery.message.redelivered);
+}
+
+#[tokio::test]
+async fn addresses_are_tried_in_turn_and_all_are_named_when_none_answers() {
+    let server = RabbitServer::shared().await.unwrap();
+    let nobody = Address { host: "127.0.0.1".to_owned(), port: 1 };
+    let there = Address { host: "localhost".to_owned(), port: server.amqp_port() };
+    let settings = |addresses| ConnectionSettings { addresses, ..settings(0, LONG) };
+    RabbitMq::new(settings(vec![nobody.clone(), there.clone()])).probe().await.unwrap();
+    let other = Address { port: 2, ..nobody.clone() };
+    let error = RabbitMq::new(settings(vec![nobody.clone(), other])).probe().await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Reconnect);
+    assert_eq!(error.to_string(), "cannot connect to 127.0.0.1:1, 127.0.0.1:2");
+
+    // One that answers and refuses has the last word.
+    let login = Login { username: "guest".to_owned(), password: Secret::new("wrong".to_owned()) };
+    let refused = ConnectionSettings { login: login.into(), ..settings(vec![there, nobody]) };
+    let error = RabbitMq::new(refused).probe().await.unwrap_err();
+    assert!(matches!(error, SourceError::LoginRefused { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_login_is_looked_up_for_every_connection() {
+    let server = RabbitServer::shared().await.unwrap();
+    let password = Arc::new(Mutex::new(None));
+    let current = Arc::clone(&password);
+    let login = LoginSource::new(move || match &*current.lock().unwrap() {
+        None => Err("nothing there".into()),
+        Some(password) => {
+            let password = Secret::new(String::clone(password));
+            Ok(Login { username: "guest".to_owned(), password })
+        }
+    });
+    let broker = RabbitMq::new(ConnectionSettings { login, ..settings(server.amqp_port(), LONG) });
+    let error = broker.probe().await.unwrap_err();
+    assert!(matches!(error, SourceError::LoginMissing { .. }), "{error}");
+    *password.lock().unwrap() = Some("wrong".to_owned());
+    let error = broker.probe().await.unwrap_err();
+    assert!(matches!(error, SourceError::LoginRefused { .. }), "{error}");
+    *password.lock().unwrap() = Some("guest".to_owned());
+    broker.probe().await.unwrap();
 }

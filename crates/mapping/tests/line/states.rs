@@ -39,6 +39,23 @@ async fn a_nudge_ends_the_wait_for_the_next_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_long_absence_is_looked_at_again_soon() {
+    let line = Line::start(Scripted::new(|_, _| succeeds()), |_| {}, &[]);
+    line.status(|status| status.subscribed).await;
+    line.broker.set_away(true);
+    line.broker.cut_connections();
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    line.broker.set_login_refused(true);
+    line.broker.set_away(false);
+    line.status(|status| status.state == State::Disabled).await;
+    line.broker.set_login_refused(false);
+    let mended = Instant::now();
+    line.status(|status| status.subscribed).await;
+    assert!(mended.elapsed() <= Duration::from_secs(5), "{:?}", mended.elapsed());
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broker_that_is_away_leaves_the_mapping_enabled() {
     let line = Line::start(Scripted::new(|_, _| succeeds()), |_| {}, &[]);
     line.status(|status| status.subscribed).await;
