@@ -16,6 +16,6 @@ mod login;
 mod source;
 
 pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement};
-pub use error::{Disposition, SourceError, StopCode};
+pub use error::{Disposition, SourceError, StopCode, with_causes};
 pub use login::{Login, LoginSource, Secret};
 pub use source::{Received, Settled, Source};

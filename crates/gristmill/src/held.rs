@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gristmill_mapping::Hold;
 use serde_json::{Value, json};
@@ -21,12 +22,21 @@ pub(crate) struct HoldFile {
     path: PathBuf,
     /// Stands for the settings and the handler that the mapping was held with.
     fingerprint: Uuid,
+    /// Whether it should be there and could not be written.
+    unwritten: AtomicBool,
 }
 
 impl HoldFile {
     /// The file of a mapping, which need not exist.
     pub(crate) fn new(path: PathBuf, mapping: &str, fingerprint: Uuid) -> Self {
-        Self { mapping: mapping.to_owned(), path, fingerprint }
+        let unwritten = AtomicBool::new(false);
+        Self { mapping: mapping.to_owned(), path, fingerprint, unwritten }
+    }
+
+    /// What to say of a mapping that is held and whose file could not be written.
+    pub(crate) fn unwritten(&self) -> Option<String> {
+        let unwritten = self.unwritten.load(Ordering::Relaxed);
+        unwritten.then(|| self.with_path("the mapping is held, and its file cannot be written"))
     }
 
     /// Why the mapping is held, and what to do; `None` if it may go on. A file that is void is
@@ -70,12 +80,15 @@ impl HoldFile {
 
 impl Hold for HoldFile {
     fn set(&self, sentence: &str) {
-        if let Err(error) = self.write(sentence) {
+        let written = self.write(sentence);
+        self.unwritten.store(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written {
             telemetry::not_held(&self.mapping, &self.path, &error);
         }
     }
 
     fn clear(&self) {
+        self.unwritten.store(false, Ordering::Relaxed);
         if let Err(error) = fs::remove_file(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -109,6 +122,18 @@ mod tests {
         file(folder.path(), 1).set("too large");
         assert_eq!(file(folder.path(), 2).sentence(), None);
         assert_eq!(file(folder.path(), 1).sentence(), None, "for good");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("held"), "no folder").unwrap();
+        let hold = file(folder.path(), 1);
+        assert_eq!(hold.unwritten(), None);
+        hold.set("too large");
+        assert!(hold.unwritten().unwrap().contains("cannot be written"));
+        hold.clear();
+        assert_eq!(hold.unwritten(), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use gristmill_broker::StopCode;
+use gristmill_broker::{StopCode, with_causes};
 use gristmill_mapping::status::{Board, Change};
 use gristmill_mapping::{Finished, Ports};
 use gristmill_sandbox::LoadedFunction;
@@ -53,18 +53,21 @@ impl Life {
         while !stop.is_cancelled() {
             // From before the files are read, so that no change is missed.
             let mut watch = Watch::new(self.wiring.obstacles_of(&self.name));
-            let (function, hold) = match self.prepare().await {
-                Ok(prepared) => prepared,
-                Err(obstacle) => {
-                    self.refuse(&obstacle);
-                    stop.run_until_cancelled(watch.changed()).await;
-                    continue;
+            let Some(prepared) = stop.run_until_cancelled(self.prepare()).await else { break };
+            let obstacle = match prepared {
+                Err(obstacle) => obstacle,
+                Ok((function, hold)) => {
+                    match self.work(function, Arc::clone(&hold), stop.clone()).await {
+                        Some(Finished::Held) => {}
+                        Some(Finished::Stopped) | None => break,
+                    }
+                    // With its file there, the next look at it says why.
+                    let Some(sentence) = hold.unwritten() else { continue };
+                    Obstacle { code: StopCode::ConfigNotValid, sentence }
                 }
             };
-            match self.work(function, hold, stop.clone()).await {
-                Some(Finished::Held) => {}
-                Some(Finished::Stopped) | None => break,
-            }
+            self.refuse(&obstacle);
+            stop.run_until_cancelled(watch.changed()).await;
         }
         self.note(Change::Disable);
         self.note(Change::Ended);
@@ -90,7 +93,7 @@ impl Life {
         let function_name = self.wiring.function_of(&self.name);
         let function = match self.functions.get(function_name) {
             Some(Ok(function)) => function,
-            Some(Err(error)) => return Err(Obstacle::function(chain(&*error))),
+            Some(Err(error)) => return Err(Obstacle::function(with_causes(&*error))),
             None => return Err(Obstacle::function(format!("no function {function_name}"))),
         };
         let hold = Arc::new(self.wiring.hold(&self.name));
@@ -132,15 +135,4 @@ impl Life {
             () = watching => None,
         }
     }
-}
-
-/// An error with everything that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

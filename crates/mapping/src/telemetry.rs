@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Delivery, Disposition, Epoch, SourceError, StopCode};
+use gristmill_broker::{Delivery, Disposition, Epoch, SourceError, StopCode, with_causes};
 use gristmill_invocation::{Outcome, Report, Uuid};
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
@@ -74,7 +74,7 @@ impl Telemetry {
 
     pub(crate) fn not_subscribed(&self, reason: &SourceError) {
         let (mapping, queue) = self.names();
-        let reason_text = chain(reason);
+        let reason_text = with_causes(reason);
         match reason.disposition() {
             Disposition::Reconnect => {
                 warn!(mapping, queue, reason = reason_text, "no subscription; will try again");
@@ -243,20 +243,4 @@ impl Telemetry {
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
-}
-
-/// An error with everything that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Login, LoginSource, SourceError};
+use gristmill_broker::{Disposition, Login, LoginSource, SourceError, with_causes};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties};
 use tokio::sync::Mutex;
@@ -155,7 +155,7 @@ impl RabbitMq {
 
 /// One error for all addresses that could not be used.
 fn together(errors: Vec<SourceError>, broker: String) -> SourceError {
-    let reasons: Vec<String> = errors.iter().map(|error| error::chain(error)).collect();
+    let reasons: Vec<String> = errors.iter().map(|error| with_causes(error)).collect();
     match <[SourceError; 1]>::try_from(errors) {
         Ok([only]) => only,
         Err(_several) => SourceError::Unreachable { broker, source: reasons.join("; ").into() },

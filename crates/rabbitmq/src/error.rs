@@ -6,8 +6,6 @@
 //!
 //! What must never happen: a refusal that needs a person is taken for a broker that is away.
 
-use std::error::Error as StdError;
-
 use gristmill_broker::SourceError;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
@@ -42,17 +40,6 @@ pub(crate) fn connecting(error: Error, broker: &str, virtual_host: &str) -> Sour
             SourceError::Unreachable { broker, source: Box::new(error) }
         }
     }
-}
-
-/// An error with everything that caused it.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// A consumer that did not come to be, on a connection that stood.
