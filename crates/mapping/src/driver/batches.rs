@@ -41,12 +41,8 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
 
     /// Starts an invocation, unless the broker might close the channel before it ends.
     async fn start(&mut self, batch: Batch, now: Instant) -> ControlFlow<Ended> {
-        let oldest = self.oldest().map_or(batch.arrived(), |oldest| oldest.min(batch.arrived()));
-        if now.duration_since(oldest) > self.settings.latest_start {
-            // Whatever has not started goes back when the source is closed.
-            self.finish(Because::Aged, now).await?;
-            self.waiting.clear();
-            return ControlFlow::Continue(());
+        if !self.may_start(&batch, now) {
+            return self.end_in_time(now).await;
         }
         let Some(batch) = self.without_leaving(batch, now).await? else {
             return ControlFlow::Continue(());
@@ -58,12 +54,21 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         ControlFlow::Continue(())
     }
 
-    /// When the oldest unsettled delivery came.
-    fn oldest(&self) -> Option<Instant> {
+    /// Whether an invocation of this batch that begins at an instant ends before the broker loses
+    /// patience with the oldest of all unsettled deliveries.
+    fn may_start(&self, batch: &Batch, at: Instant) -> bool {
         let running = self.running.first_key_value().map(|(_, arrived)| *arrived);
         let resting = self.resting.iter().map(|resting| resting.batch.arrived());
         let waiting = self.waiting.front().map(Batch::arrived).or(self.batcher.opened_at());
-        resting.chain(running).chain(waiting).min()
+        let unsettled = resting.chain(running).chain(waiting).chain([batch.arrived()]);
+        unsettled.min().is_none_or(|oldest| at.duration_since(oldest) <= self.settings.latest_start)
+    }
+
+    /// Ends the epoch on purpose. What has not started goes back when the source is closed.
+    async fn end_in_time(&mut self, now: Instant) -> ControlFlow<Ended> {
+        self.finish(Because::Aged, now).await?;
+        self.waiting.clear();
+        ControlFlow::Continue(())
     }
 
     /// What is left of a batch without the records whose time is over, which are settled.
@@ -124,6 +129,10 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             Verdict::Retry(wait) => {
                 let rest = self.without_given_up(batch, &report.outcome, now).await?;
                 let Some(batch) = rest else { return ControlFlow::Continue(()) };
+                if !self.may_start(&batch, now + wait) {
+                    // Until then it would only grow older.
+                    return self.end_in_time(now).await;
+                }
                 self.telemetry.will_retry(&batch, &report.outcome, wait);
                 self.resting.push(Resting { until: now + wait, batch });
                 ControlFlow::Continue(())

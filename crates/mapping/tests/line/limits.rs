@@ -216,20 +216,31 @@ async fn no_delivery_is_unsettled_for_as_long_as_the_broker_allows() {
         settings.latest_start = CONSUMER_TIMEOUT - Duration::from_secs(60 + 20);
     };
     let line = Line::start(slow, adjust, &published);
-    let broker = line.broker.clone();
-    let oldest = async {
-        let mut oldest = Duration::ZERO;
-        loop {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            oldest = oldest.max(broker.oldest_unsettled(QUEUE));
-            if broker.acked(QUEUE).len() == published.len() {
-                return oldest;
-            }
-        }
-    };
-    let oldest = oldest.await;
+    let oldest = oldest_until_acked(&line.broker, published.len()).await;
     assert!(oldest < CONSUMER_TIMEOUT - Duration::from_secs(60), "{oldest:?}");
     assert!(oldest > Duration::from_secs(30), "the rule was never needed: {oldest:?}");
     assert_eq!(texts(line.broker.acked(QUEUE)), published, "in order");
     line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_delivery_grows_too_old_in_backoff() {
+    // The waits before the seventh try and later ones are as long as the broker's patience.
+    let function = Scripted::new(|call, _| if call < 60 { fails() } else { succeeds() });
+    let latest = Duration::from_secs(70);
+    let line = Line::start(function, |settings| settings.latest_start = latest, &["a"]);
+    let oldest = oldest_until_acked(&line.broker, 1).await;
+    assert!(oldest <= latest, "{oldest:?}");
+    assert!(oldest > latest / 4, "the rule was never needed: {oldest:?}");
+    line.stop().await;
+}
+
+/// The greatest age that an unsettled delivery reaches until so many are acked.
+async fn oldest_until_acked(broker: &FakeBroker, count: usize) -> Duration {
+    let mut oldest = Duration::ZERO;
+    while broker.acked(QUEUE).len() < count {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        oldest = oldest.max(broker.oldest_unsettled(QUEUE));
+    }
+    oldest
 }
