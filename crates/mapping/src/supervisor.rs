@@ -38,12 +38,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// messages were handled.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// How to go on after an epoch.
-enum Next {
-    Subscribe(Backoff),
-    End(Finished),
-}
-
 /// Why a mapping's work is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finished {
@@ -131,10 +125,10 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     if since.elapsed() >= STEADY || self.telemetry.handled_so_far() > before {
                         failures = 1;
                     }
-                    match self.after(ended) {
-                        Next::Subscribe(backoff) => backoff,
-                        Next::End(finished) => return finished,
+                    if let Some(finished) = self.after(ended) {
+                        return finished;
                     }
+                    Backoff::RECONNECT
                 }
                 Err(error) => {
                     self.telemetry.not_subscribed(&error);
@@ -179,34 +173,21 @@ impl<S: Source, F: Function> Mapping<S, F> {
         ended
     }
 
-    fn after(&self, ended: Ended) -> Next {
+    /// Says why an epoch ended; `None`: subscribe again.
+    fn after(&self, ended: Ended) -> Option<Finished> {
         match ended {
-            Ended::Stopped => Next::End(Finished::Stopped),
-            Ended::Cancelled => {
-                self.telemetry.cancelled();
-                Next::Subscribe(Backoff::RECONNECT)
-            }
-            Ended::Aged => {
-                self.telemetry.aged();
-                Next::Subscribe(Backoff::RECONNECT)
-            }
-            Ended::SourceLost(error) => {
-                self.telemetry.not_subscribed(&error);
-                Next::Subscribe(Backoff::RECONNECT)
-            }
-            Ended::SettleTimedOut => {
-                self.telemetry.settle_timed_out();
-                Next::Subscribe(Backoff::RECONNECT)
-            }
-            Ended::InvocationLost(lost) => {
-                self.telemetry.invocation_lost(&lost);
-                Next::Subscribe(Backoff::RECONNECT)
-            }
+            Ended::Stopped => return Some(Finished::Stopped),
             Ended::Impasse(impasse) => {
                 self.telemetry.held(impasse.to_string());
-                Next::End(Finished::Held)
+                return Some(Finished::Held);
             }
+            Ended::Cancelled => self.telemetry.cancelled(),
+            Ended::Aged => self.telemetry.aged(),
+            Ended::SourceLost(error) => self.telemetry.not_subscribed(&error),
+            Ended::SettleTimedOut => self.telemetry.settle_timed_out(),
+            Ended::InvocationLost(lost) => self.telemetry.invocation_lost(&lost),
         }
+        None
     }
 }
 
