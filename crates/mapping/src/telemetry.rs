@@ -151,7 +151,8 @@ impl Telemetry {
             mapping,
             queue,
             messages,
-            "messages at the queue's delivery limit go back to the broker, which may delete them"
+            "messages near the queue's delivery limit go back to the broker, which deletes what comes \
+             back too often"
         );
     }
 
