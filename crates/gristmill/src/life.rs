@@ -59,7 +59,8 @@ impl Life {
                 Ok((function, hold)) => {
                     match self.work(function, Arc::clone(&hold), stop.clone()).await {
                         Some(Finished::Held) => {}
-                        Some(Finished::Stopped) | None => break,
+                        // It has said so itself.
+                        Some(Finished::Stopped) | None => return,
                     }
                     // With its file there, the next look at it says why.
                     let Some(sentence) = hold.unwritten() else { continue };
