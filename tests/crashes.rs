@@ -21,6 +21,7 @@ async fn prepare(server: &RabbitServer) -> Host {
     client.confirm_select().await.unwrap();
     client.declare_queue("classic", &Table::new()).await.unwrap();
     client.declare_queue("quorum", &quorum()).await.unwrap();
+    server.sync_declarations().await.unwrap();
     for queue in QUEUES {
         for body in numbers(MESSAGES) {
             client.publish(queue, &Properties::persistent(), &body).await.unwrap();

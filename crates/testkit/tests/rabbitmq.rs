@@ -51,6 +51,7 @@ async fn a_killed_server_comes_back_with_its_persistent_messages() {
     let mut client = server.client("/").await.unwrap();
     client.declare_queue("orders", &Table::new()).await.unwrap();
     publish_persistent(&mut client, "orders", 50).await;
+    server.sync_declarations().await.unwrap();
 
     server.kill9().await.unwrap();
     assert!(client.queue_status("orders").await.is_err());

@@ -154,6 +154,16 @@ impl RabbitServer {
         self.ctl(&["eval", expression]).await.map(drop)
     }
 
+    /// Waits until what was declared is on the disk. RabbitMQ 3 answers a declare before that, and a
+    /// server killed within the next seconds comes back without the queue.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub async fn sync_declarations(&self) -> Result<()> {
+        self.eval("mnesia:sync_log().").await
+    }
+
     /// Runs `rabbitmqctl` and returns what it prints.
     async fn ctl(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         let output = Command::new(&self.programs.ctl)
