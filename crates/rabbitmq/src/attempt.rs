@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_rs::TokioRuntime;
@@ -16,9 +17,21 @@ use lapin::{Connection, ConnectionProperties, Error};
 
 use crate::tls::Tls;
 
-/// A handle of the socket. Dropping it with the socket inside ends the connection.
+/// An attempt under way. Dropping it with the socket inside ends the connection.
 #[derive(Debug, Default)]
-struct Attempt(Arc<Mutex<Option<TcpStream>>>);
+struct Attempt {
+    socket: Arc<Mutex<Option<TcpStream>>>,
+    /// Whether the TLS handshake is over, as seen from this side.
+    encrypted: Arc<AtomicBool>,
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// Whether it failed behind a TLS handshake.
+    pub(crate) encrypted: bool,
+}
 
 /// Connects and logs in, encrypted if `tls` says how.
 ///
@@ -29,9 +42,9 @@ pub(crate) async fn connect(
     uri: AMQPUri,
     tls: Option<Tls>,
     properties: ConnectionProperties,
-) -> Result<Connection, Error> {
+) -> Result<Connection, Failed> {
     let attempt = Attempt::default();
-    let socket = Arc::clone(&attempt.0);
+    let (socket, encrypted) = (Arc::clone(&attempt.socket), Arc::clone(&attempt.encrypted));
     let open = async move |uri: AMQPUri, runtime: TokioRuntime| {
         let stream = uri.connect_async(&runtime).await?;
         let AsyncTcpStream::Plain(plain) = &stream else {
@@ -41,24 +54,33 @@ pub(crate) async fn connect(
         *socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
         let Some(Tls { connector, server_name }) = &tls else { return Ok(stream) };
         let server_name = server_name.as_deref().unwrap_or(&uri.authority.host);
-        Ok(stream.into_rustls(connector, server_name).await?)
+        let stream = stream.into_rustls(connector, server_name).await?;
+        encrypted.store(true, Ordering::Relaxed);
+        Ok(stream)
     };
-    let runtime = lapin::runtime::default_runtime()?;
-    let connection = Connection::connector(uri, runtime, open, properties).await?;
-    attempt.succeed();
-    Ok(connection)
+    let connecting = async {
+        let runtime = lapin::runtime::default_runtime()?;
+        Connection::connector(uri, runtime, open, properties).await
+    };
+    match connecting.await {
+        Ok(connection) => {
+            attempt.succeed();
+            Ok(connection)
+        }
+        Err(error) => Err(Failed { error, encrypted: attempt.encrypted.load(Ordering::Relaxed) }),
+    }
 }
 
 impl Attempt {
     /// Leaves the socket to the connection.
     fn succeed(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // An error says that the other side was faster.
             drop::<io::Result<()>>(socket.shutdown(Shutdown::Both));
         }

@@ -142,8 +142,8 @@ impl RabbitMq {
         let attempt = attempt::connect(settings.uri(address, login), tls, settings.properties());
         match timeout(limit, attempt).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => {
-                Err(error::connecting(error, &address.to_string(), &settings.virtual_host))
+            Ok(Err(failed)) => {
+                Err(error::connecting(failed, &address.to_string(), &settings.virtual_host))
             }
             Err(_elapsed) => Err(SourceError::Unreachable {
                 broker: address.to_string(),

@@ -10,16 +10,25 @@ use gristmill_broker::SourceError;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
-use crate::tls;
+use crate::attempt::Failed;
+use crate::tls::{self, SHOW_A_CERTIFICATE};
 
 /// A connection that did not come to be.
-pub(crate) fn connecting(error: Error, broker: &str, virtual_host: &str) -> SourceError {
+pub(crate) fn connecting(failed: Failed, broker: &str, virtual_host: &str) -> SourceError {
+    let Failed { error, encrypted } = failed;
     let broker = broker.to_owned();
-    if let ErrorKind::IOError(io) = error.kind()
-        && let Some(advice) = tls::advice(io)
-    {
-        let advice = advice.to_string();
-        return SourceError::TlsRefused { broker, advice, source: Box::new(error) };
+    if let ErrorKind::IOError(io) = error.kind() {
+        if let Some(advice) = tls::advice(io) {
+            let advice = advice.to_string();
+            return SourceError::TlsRefused { broker, advice, source: Box::new(error) };
+        }
+        if encrypted {
+            // In TLS 1.3 the broker looks at a certificate after this side has gone on, and what it
+            // says about it can be lost with the connection.
+            let source =
+                format!("{io}, right after the TLS handshake: perhaps {SHOW_A_CERTIFICATE}");
+            return SourceError::Unreachable { broker, source: source.into() };
+        }
     }
     let ErrorKind::ProtocolError(refusal) = error.kind() else {
         return SourceError::Unreachable { broker, source: Box::new(error) };
@@ -81,6 +90,19 @@ mod tests {
         ErrorKind::ProtocolError(AMQPError::new(kind.into(), text.into())).into()
     }
 
+    #[test]
+    fn a_connection_that_ends_behind_a_tls_handshake_hints_at_the_certificate() {
+        let reset = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let said = |encrypted| {
+            let error = ErrorKind::IOError(reset().into()).into();
+            let error = connecting(Failed { error, encrypted }, "b", "v");
+            assert_eq!(error.disposition(), RECONNECT);
+            gristmill_broker::with_causes(&error)
+        };
+        assert!(said(true).contains("`tls.certificate`"));
+        assert!(!said(false).contains("tls"));
+    }
+
     /// What RabbitMQ 3.10 says, with names that mean something else.
     #[test]
     fn names_do_not_change_what_a_refusal_means() {
@@ -103,7 +125,8 @@ mod tests {
         ];
         for (error, disposition) in cases {
             let text = error.to_string();
-            assert_eq!(connecting(error, "b", "v").disposition(), disposition, "{text}");
+            let failed = Failed { error, encrypted: false };
+            assert_eq!(connecting(failed, "b", "v").disposition(), disposition, "{text}");
         }
 
         let no_queue = "NOT_FOUND - no queue 'in exclusive use' in vhost '/'";

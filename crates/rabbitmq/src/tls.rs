@@ -146,6 +146,10 @@ pub(crate) fn advice(error: &io::Error) -> Option<Advice> {
     }
 }
 
+/// What to do about a broker that is not content with whom it speaks to.
+pub(crate) const SHOW_A_CERTIFICATE: &str = "it does not take this host's certificate, or wants one: \
+                                             set `tls.certificate` and `tls.key` to one that it trusts";
+
 /// What to do about a TLS error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advice {
@@ -216,10 +220,7 @@ impl fmt::Display for Advice {
             Self::RenewTheBrokers => {
                 "its certificate is not valid at this time: renew it, or set this machine's clock"
             }
-            Self::ShowACertificate => {
-                "it does not take this host's certificate, or wants one: set `tls.certificate` and \
-                 `tls.key` to one that it trusts"
-            }
+            Self::ShowACertificate => SHOW_A_CERTIFICATE,
             Self::CheckThePort => {
                 "what answers there does not speak TLS: check the port, which is 5671 by default"
             }
