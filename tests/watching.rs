@@ -120,9 +120,11 @@ async fn status_asks_the_running_host() {
 fn status_of_a_host_that_does_not_listen_says_what_to_add() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("gristmill.toml");
-    std::fs::write(&config, "").unwrap();
-    let output = status(&config, &[]);
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("listen = \"127.0.0.1:9480\""), "{said}");
+    for text in ["", "host.listen = '127.0.0.1:0'"] {
+        std::fs::write(&config, text).unwrap();
+        let output = status(&config, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("write listen = \"127.0.0.1:9480\""), "{said}");
+    }
 }

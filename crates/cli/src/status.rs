@@ -30,9 +30,10 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let Some(listen) = config.host.listen else {
+    let Some(listen) = config.host.listen.filter(|listen| listen.port() != 0) else {
         complain(&anyhow::anyhow!(
-            "this host does not listen: add listen = \"127.0.0.1:9480\" to [host] and start it again"
+            "this host listens on no port that is known: write listen = \"127.0.0.1:9480\" into \
+             [host] and start it again"
         ));
         return exit::CONFIGURATION;
     };

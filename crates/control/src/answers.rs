@@ -12,9 +12,15 @@ pub(crate) fn not_ready(status: &HostStatus) -> Vec<String> {
         .map(|mapping| {
             let MappingStatus { name, status, .. } = mapping;
             let (state, reason) = (status.state.as_str(), status.reason.as_str());
-            format!("{name}: {state} ({reason}), {}", status.last_processing_result())
+            let result = one_line(&status.last_processing_result());
+            format!("{name}: {state} ({reason}), {result}")
         })
         .collect()
+}
+
+/// A handler repeats what producers wrote, which may hold anything.
+fn one_line(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// Everything that the host says about its mappings.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_mapping::backoff::Backoff;
+use gristmill_mapping::status::Change;
 use gristmill_sandbox::{Engine, EngineError};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
@@ -141,6 +142,10 @@ impl Tasks<'_> {
                 named.panics += 1;
                 let wait = Backoff::RECONNECT.wait(named.panics, 0.0);
                 telemetry::mapping_panicked(&named.name, wait);
+                if let Some(board) = self.host.status.board(&named.name) {
+                    board
+                        .note(Change::Away("its task panicked, which is a bug of the host".into()));
+                }
                 self.start(named, wait);
             }
         }

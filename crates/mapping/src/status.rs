@@ -140,7 +140,10 @@ impl Status {
         if self.state == State::Deleting {
             return self;
         }
-        Self { state, reason: StateTransitionReason::UserInitiated, trouble: None, ..self }
+        let reason = StateTransitionReason::UserInitiated;
+        // To begin anew is to begin without a subscription.
+        let subscribed = self.subscribed && state != State::Enabling;
+        Self { state, reason, subscribed, trouble: None, ..self }
     }
 
     fn away(self, trouble: String) -> Self {

@@ -19,7 +19,7 @@ fn credentials_in_urls(config: &Config) -> Vec<String> {
     brokers
         .map(|(name, _)| {
             format!(
-                "broker.{name}.url holds credentials, which whoever reads the file can see; \
+                "broker.{name} has credentials in its URL, which whoever reads the file can see; \
                  put them into an environment variable or a file that `credentials` names"
             )
         })

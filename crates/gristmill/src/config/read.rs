@@ -112,14 +112,6 @@ fn together(
             mapping.broker
         ));
     }
-    let limited = mapping.maximum_retry_attempts.is_some() || mapping.maximum_record_age.is_some();
-    if limited && mapping.on_failure.is_none() {
-        section.problem(
-            "`maximum_retry_attempts` and `maximum_record_age` give messages up, so they need a \
-             place for them: give the queue a dead-letter exchange and set on_failure = \"broker\""
-                .to_owned(),
-        );
-    }
 }
 
 fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
@@ -229,9 +221,12 @@ fn mapping(
         section.or("prefetch", default_prefetch(batch_size, maximum_concurrency), |value| {
             value::count(value, u16::MAX)
         });
-    let maximum_retry_attempts =
-        section.or("maximum_retry_attempts", None, |value| unlimited_or(value, 0..=10_000));
-    let maximum_record_age = section.or("maximum_record_age", None, maximum_record_age);
+    let has_place = section.has("on_failure");
+    let maximum_retry_attempts = section.or("maximum_retry_attempts", None, |value| {
+        needs_place(unlimited_or(value, 0..=10_000)?, has_place)
+    });
+    let maximum_record_age = section
+        .or("maximum_record_age", None, |value| needs_place(maximum_record_age(value)?, has_place));
     let delivery_limit = section
         .or("delivery_limit", Some(DELIVERY_LIMIT), |value| unlimited_or(value, DELIVERY_LIMITS));
     let on_failure = section.optional("on_failure", on_failure);
@@ -272,6 +267,18 @@ fn maximum_record_age(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
     value::duration_in(value, RECORD_AGES)
         .map(Some)
         .map_err(|message| format!("{message}, or the integer -1 for no limit"))
+}
+
+/// A limit that gives messages up, which there has to be a place for.
+fn needs_place<T>(limit: Option<T>, has_place: bool) -> Result<Option<T>, String> {
+    if limit.is_some() && !has_place {
+        return Err(
+            "gives messages up, so it needs a place for them: give the queue a dead-letter \
+                    exchange and set on_failure = \"broker\""
+                .to_owned(),
+        );
+    }
+    Ok(limit)
 }
 
 fn on_failure(value: &DeValue<'_>) -> Result<OnFailure, String> {

@@ -273,7 +273,7 @@ fn advice_names_what_is_seldom_meant() {
     let advice = parse(&format!("{FULL}{more}")).advice().join("\n");
     assert!(!advice.contains("hunter"));
     assert_snapshot!(advice, @r#"
-    broker.local.url holds credentials, which whoever reads the file can see; put them into an environment variable or a file that `credentials` names
+    broker.local has credentials in its URL, which whoever reads the file can see; put them into an environment variable or a file that `credentials` names
     mapping.audit and mapping.second compete for the messages of the queue "audit" of broker.local (virtual host "/"): each message goes to one of them only
     mapping.second leaves given-up messages to the dead-letter exchange of the queue "audit"; make sure that it has one (rabbitmqctl list_queues name arguments policy), for without it they are deleted
     function.idle is used by no mapping, so nothing calls it

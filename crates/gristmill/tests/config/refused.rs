@@ -283,7 +283,7 @@ fn giving_up_needs_a_place() {
         "{FULL}more = {{ broker = 'local', queue = 'q', function = 'order-totals', \
          maximum_retry_attempts = 3 }}"
     );
-    assert_snapshot!(refused(&limited), @r#"gristmill.toml:45: mapping.more: `maximum_retry_attempts` and `maximum_record_age` give messages up, so they need a place for them: give the queue a dead-letter exchange and set on_failure = "broker""#);
+    assert_snapshot!(refused(&limited), @r#"gristmill.toml:45: mapping.more.maximum_retry_attempts: gives messages up, so it needs a place for them: give the queue a dead-letter exchange and set on_failure = "broker""#);
 }
 
 #[test]
