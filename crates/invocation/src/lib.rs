@@ -39,6 +39,11 @@ pub struct Invocation<'a> {
     pub request_id: Uuid,
     /// The event JSON, at most 6 MiB.
     pub event: &'a str,
+    /// Which call with this batch it is, counted from 1.
+    pub attempt: u32,
+    /// The longest that the call may wait for its turn. One whose turn comes later does not start,
+    /// which is [`Outcome::NotStarted`].
+    pub wait_max: Duration,
 }
 
 impl fmt::Debug for Invocation<'_> {
@@ -47,6 +52,8 @@ impl fmt::Debug for Invocation<'_> {
         f.debug_struct("Invocation")
             .field("request_id", &self.request_id)
             .field("event_bytes", &self.event.len())
+            .field("attempt", &self.attempt)
+            .field("wait_max", &self.wait_max)
             .finish()
     }
 }
@@ -56,7 +63,11 @@ impl fmt::Debug for Invocation<'_> {
 pub struct Report {
     /// How it ended.
     pub outcome: Outcome,
-    /// Wall-clock time of the call, instantiation included.
+    /// How long the call waited for its turn, which its timeout does not count.
+    pub waited: Duration,
+    /// Whether the call began with a new instance, as Lambda's cold starts do.
+    pub cold: bool,
+    /// Wall-clock time of the call, instantiation included and waiting excluded.
     pub duration: Duration,
     /// Fuel burned, in wasmtime's units (roughly one per instruction).
     pub fuel: u64,
@@ -64,13 +75,32 @@ pub struct Report {
     pub memory_bytes: u64,
 }
 
+impl Report {
+    /// Of a call whose turn did not come, or that has not begun.
+    #[must_use]
+    pub fn not_started() -> Report {
+        Report {
+            outcome: Outcome::NotStarted,
+            waited: Duration::ZERO,
+            cold: false,
+            duration: Duration::ZERO,
+            fuel: 0,
+            memory_bytes: 0,
+        }
+    }
+}
+
 /// How an invocation ended. Everything but [`Outcome::Succeeded`] is a failed batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The batch is done; the function's response JSON, if it gave one.
     Succeeded(Option<String>),
-    /// The function itself answered with an error.
+    /// The function itself answered with an error, or exited with one.
     HandlerError(String),
+    /// The function answered with an error, and when it wants the batch again.
+    RetryAfter(Duration, String),
+    /// The function answered with an error, and that it does not want the batch again.
+    GaveUp(String),
     /// The function trapped: a panic, an `unreachable`, a stack overflow, an access out of bounds.
     Trapped(String),
     /// The function burned all the fuel that its timeout buys.
@@ -79,6 +109,10 @@ pub enum Outcome {
     TimedOut,
     /// The function asked for more memory than its limit, and could not go on without.
     OutOfMemory,
+    /// The function answered with more than a response may hold.
+    ResponseTooLarge,
+    /// The call's turn did not come in time. The function has seen nothing of the batch.
+    NotStarted,
 }
 
 impl Outcome {
@@ -94,10 +128,14 @@ impl Outcome {
         match self {
             Outcome::Succeeded(_) => "succeeded",
             Outcome::HandlerError(_) => "handler_error",
+            Outcome::RetryAfter(..) => "retry_after",
+            Outcome::GaveUp(_) => "gave_up",
             Outcome::Trapped(_) => "trapped",
             Outcome::OutOfFuel => "out_of_fuel",
             Outcome::TimedOut => "timed_out",
             Outcome::OutOfMemory => "out_of_memory",
+            Outcome::ResponseTooLarge => "response_too_large",
+            Outcome::NotStarted => "not_started",
         }
     }
 }
@@ -108,10 +146,23 @@ impl fmt::Display for Outcome {
         match self {
             Outcome::Succeeded(_) => f.write_str("succeeded"),
             Outcome::HandlerError(message) => write!(f, "the handler answered: {message}"),
+            Outcome::RetryAfter(after, message) => {
+                write!(f, "the handler answered: {message}; it wants the batch again in {after:?}")
+            }
+            Outcome::GaveUp(message) => {
+                write!(f, "the handler answered: {message}; it does not want the batch again")
+            }
             Outcome::Trapped(reason) => write!(f, "the handler trapped: {reason}"),
             Outcome::OutOfFuel => f.write_str("the handler burned the fuel of its timeout"),
             Outcome::TimedOut => f.write_str("the handler ran longer than its timeout"),
             Outcome::OutOfMemory => f.write_str("the handler needs more memory than its limit"),
+            Outcome::ResponseTooLarge => {
+                f.write_str("the handler's response is larger than 6 MiB; let it answer less")
+            }
+            Outcome::NotStarted => f.write_str(
+                "no place for the call in time; raise instances_max or the function's \
+                 reserved_concurrency",
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! What must never happen: a batch in two invocations, or a guest on the threads that do I/O.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gristmill_event::Envelope;
 use gristmill_invocation::{Function, Invocation, Report, Uuid};
@@ -44,16 +45,18 @@ impl<F: Function> Slots<F> {
         self.running.len()
     }
 
-    /// Starts an invocation. Encoding the event is part of it: it costs as much as a small handler,
-    /// and the threads that do I/O have no time for it.
-    pub(crate) fn start(&mut self, mut batch: Batch) {
+    /// Starts an invocation, which may wait so long for its turn. Encoding the event is part of it:
+    /// it costs as much as a small handler, and the threads that do I/O have no time for it.
+    pub(crate) fn start(&mut self, mut batch: Batch, wait_max: Duration) {
         batch.count_attempt();
         let function = Arc::clone(&self.function);
         let envelope = Arc::clone(&self.envelope);
         let request_id = Uuid::new_v4();
         let invocation = async move {
+            let attempt = batch.attempts();
             let event = batch.event(&envelope);
-            let report = function.invoke(Invocation { request_id, event }).await;
+            let invocation = Invocation { request_id, event, attempt, wait_max };
+            let report = function.invoke(invocation).await;
             Invoked { batch, request_id, report }
         };
         self.running.spawn_on(invocation, &self.guests);

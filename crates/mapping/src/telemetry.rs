@@ -234,6 +234,8 @@ impl Telemetry {
             outcome = report.outcome.name(),
             records = batch.len(),
             attempt = batch.attempts(),
+            cold = report.cold,
+            waited_ms = milliseconds(report.waited),
             duration_ms = milliseconds(report.duration),
             fuel = report.fuel,
             memory_bytes = report.memory_bytes,

@@ -16,6 +16,8 @@ pub enum Verdict {
     Requeue,
     /// Call the function again with the same batch, after this wait.
     Retry(Duration),
+    /// It did not start in time, so the epoch ends on purpose and the broker gets it back.
+    TooLate,
     /// Forget it: its epoch has ended, and the broker hands the messages over again.
     Stale,
 }
@@ -36,15 +38,19 @@ pub struct Circumstances {
 /// Decides about a batch.
 ///
 /// A failed batch is tried again for ever; that is how Lambda treats a RabbitMQ queue, where a
-/// message leaves only when it was handled or has expired.
+/// message leaves only when it was handled or has expired. A function may say when it wants it.
 #[must_use]
 pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) -> Verdict {
     if circumstances.epoch_ended {
         Verdict::Stale
     } else if outcome.is_success() {
         Verdict::Ack
+    } else if *outcome == Outcome::NotStarted {
+        Verdict::TooLate
     } else if circumstances.finishing {
         Verdict::Requeue
+    } else if let Outcome::RetryAfter(wait, _) = outcome {
+        Verdict::Retry(*wait)
     } else {
         Verdict::Retry(retry.wait(circumstances.attempts, circumstances.jitter))
     }
@@ -65,6 +71,8 @@ pub enum Condition {
     RecordTooLarge,
     /// The broker would soon delete it for having been taken back too often.
     DeliveryLimitNear,
+    /// The function does not want it again.
+    GivenUpByFunction,
 }
 
 impl Condition {
@@ -76,6 +84,7 @@ impl Condition {
             Condition::MaximumRecordAgeExceeded => "MaximumRecordAgeExceeded",
             Condition::RecordTooLarge => "RecordTooLarge",
             Condition::DeliveryLimitNear => "DeliveryLimitNear",
+            Condition::GivenUpByFunction => "GivenUpByFunction",
         }
     }
 }
@@ -94,11 +103,15 @@ pub enum Fate {
 /// Decides about one record of a batch that failed.
 ///
 /// `returns` is how often the broker has taken it back, `attempts` how often this epoch has tried
-/// it. Together they are how often the record was tried, as far as anybody knows.
+/// it. Together they are how often the record was tried, as far as anybody knows. Without a place
+/// for it, a record that the function does not want again is tried again all the same.
 #[must_use]
-pub fn fate(give_up: &GiveUp, returns: u32, attempts: u32) -> Fate {
+pub fn fate(give_up: &GiveUp, outcome: &Outcome, returns: u32, attempts: u32) -> Fate {
     let tried = returns.saturating_add(attempts);
     let can_give_up = give_up.on_failure.is_some();
+    if can_give_up && matches!(outcome, Outcome::GaveUp(_)) {
+        return Fate::GiveUp(Condition::GivenUpByFunction);
+    }
     if can_give_up && give_up.maximum_retry_attempts.is_some_and(|most| tried > most) {
         return Fate::GiveUp(Condition::RetryAttemptsExhausted);
     }
@@ -136,7 +149,15 @@ mod tests {
             Just(Outcome::OutOfFuel),
             Just(Outcome::TimedOut),
             Just(Outcome::OutOfMemory),
+            Just(Outcome::ResponseTooLarge),
+            Just(Outcome::NotStarted),
+            Just(Outcome::GaveUp("no".into())),
+            (0u64..100).prop_map(|s| Outcome::RetryAfter(Duration::from_secs(s), "no".into())),
         ]
+    }
+
+    fn failed() -> Outcome {
+        Outcome::HandlerError("no".to_owned())
     }
 
     fn limits() -> impl Strategy<Value = GiveUp> {
@@ -160,35 +181,43 @@ mod tests {
             on_failure: Some(OnFailure::Broker),
             ..GiveUp::default()
         };
-        assert_eq!(fate(&give_up, 0, 2), Fate::Retry);
-        assert_eq!(fate(&give_up, 0, 3), Fate::GiveUp(Condition::RetryAttemptsExhausted));
+        assert_eq!(fate(&give_up, &failed(), 0, 2), Fate::Retry);
+        assert_eq!(
+            fate(&give_up, &failed(), 0, 3),
+            Fate::GiveUp(Condition::RetryAttemptsExhausted)
+        );
         // What the broker counted were attempts too.
-        assert_eq!(fate(&give_up, 2, 1), Fate::GiveUp(Condition::RetryAttemptsExhausted));
+        assert_eq!(
+            fate(&give_up, &failed(), 2, 1),
+            Fate::GiveUp(Condition::RetryAttemptsExhausted)
+        );
     }
 
     #[test]
     fn within_two_of_the_limit_a_mapping_without_a_place_for_it_stops() {
         let give_up = GiveUp { delivery_limit: Some(20), ..GiveUp::default() };
-        assert_eq!(fate(&give_up, 17, 1), Fate::Retry);
-        assert_eq!(fate(&give_up, 18, 1), Fate::Impasse);
-        assert_eq!(fate(&give_up, 19, 1), Fate::Impasse);
-        assert_eq!(fate(&give_up, 20, 1), Fate::Retry, "to stop would delete it");
+        assert_eq!(fate(&give_up, &failed(), 17, 1), Fate::Retry);
+        assert_eq!(fate(&give_up, &failed(), 18, 1), Fate::Impasse);
+        assert_eq!(fate(&give_up, &failed(), 19, 1), Fate::Impasse);
+        assert_eq!(fate(&give_up, &failed(), 20, 1), Fate::Retry, "to stop would delete it");
     }
 
     proptest! {
         #[test]
         fn nothing_is_given_up_without_a_place_for_it(
             give_up in limits(),
+            outcome in outcomes(),
             returns in 0u32..12,
             attempts in 1u32..12,
         ) {
-            let fate = fate(&give_up, returns, attempts);
+            let fate = fate(&give_up, &outcome, returns, attempts);
             if give_up.on_failure.is_none() {
                 prop_assert!(!matches!(fate, Fate::GiveUp(_)));
             } else {
                 prop_assert_ne!(fate, Fate::Impasse);
                 let near = give_up.delivery_limit.is_some_and(|limit| returns + 2 >= limit);
-                prop_assert!(!near || matches!(fate, Fate::GiveUp(_)), "{fate:?}");
+                let unwanted = matches!(outcome, Outcome::GaveUp(_));
+                prop_assert!(!(near || unwanted) || matches!(fate, Fate::GiveUp(_)), "{fate:?}");
             }
         }
 
@@ -205,6 +234,9 @@ mod tests {
             prop_assert_eq!(verdict == Verdict::Ack, outcome.is_success() && !epoch_ended);
             prop_assert_eq!(verdict == Verdict::Stale, epoch_ended);
             prop_assert!(!(finishing && matches!(verdict, Verdict::Retry(_))));
+            if let (Outcome::RetryAfter(after, _), Verdict::Retry(wait)) = (&outcome, verdict) {
+                prop_assert_eq!(*after, wait);
+            }
         }
     }
 }

@@ -5,23 +5,52 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::engine::EngineSettings;
 use crate::limits::TIMEOUT_MAX;
-use crate::load::HANDLE_BATCH_TYPE;
+use crate::state::{DirError, TABLE_ELEMENTS_MAX, TABLES_PER_PLACE};
 
 /// An error of wasmtime, which callers outside this crate need not name.
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// The engine does not run on this machine.
+/// There is no engine.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "failed to set up the WebAssembly engine for this processor and operating system; \
-     see the cause, and report it if the platform is listed as supported"
-)]
-pub struct EngineError {
-    #[source]
-    pub(crate) source: Cause,
+pub enum EngineError {
+    /// `instances_max` is out of range.
+    #[error(
+        "a pool of {instances} instances is out of range; set instances_max between 1 and {}",
+        EngineSettings::INSTANCES_MOST
+    )]
+    Instances {
+        /// What was asked for.
+        instances: u32,
+    },
+    /// `memory_max_bytes` is out of range.
+    #[error(
+        "a greatest memory of {bytes} bytes is out of range; set memory_max between 64 KiB and 4 GiB"
+    )]
+    Memory {
+        /// What was asked for.
+        bytes: u64,
+    },
+    /// wasmtime does not run here, or finds no room for so many instances.
+    #[error(
+        "failed to set up the WebAssembly engine with room for {instances} instances; set \
+         instances_max lower where addresses are short (each takes 4 GiB of them), or see the cause"
+    )]
+    Unsupported {
+        /// The room that was asked for.
+        instances: u32,
+        /// What wasmtime said.
+        #[source]
+        source: Cause,
+    },
+    /// No thread for the engine's clock.
+    #[error("cannot start the thread of the WebAssembly engine's clock")]
+    Thread(#[source] io::Error),
 }
 
 /// A limit is out of its range.
@@ -99,15 +128,29 @@ pub enum Refusal {
          build the handler for a WebAssembly target such as wasm32-wasip2"
     )]
     NativeProgram,
-    /// A component or module that was compiled to native code ahead of time.
+    /// A component or module that was compiled to native code ahead of time, and is not trusted.
     #[error(
-        "the file holds native code compiled ahead of time (.cwasm), which is not loaded; \
-         give the .wasm that it was made from"
+        "the file holds native code compiled ahead of time (.cwasm), which can do anything that this \
+         process can; give the .wasm that it was made from, or set trusted = true for the function \
+         if you know who made it"
     )]
     Precompiled,
-    /// A core module instead of a component.
+    /// Native code for something else than this engine.
     #[error(
-        "the file is a core module, not a component; build the handler for wasm32-wasip2, \
+        "the file's native code was made by another version of wasmtime, for another processor or \
+         with other settings; make it again with `gristmill compile` of this version, see the cause"
+    )]
+    OtherNative(#[source] Cause),
+    /// WebAssembly where native code was promised.
+    #[error(
+        "the file is WebAssembly and not native code; \
+         take trusted = true out of the function, which WebAssembly does not need"
+    )]
+    NotNative,
+    /// A core module that is no command.
+    #[error(
+        "the file is a core module without the function `_start` of WASI preview 1; build the \
+         handler as a component (for wasm32-wasip2) or as a command (for wasip1), \
          or wrap the module with `wasm-tools component new`"
     )]
     CoreModule,
@@ -123,36 +166,40 @@ pub enum Refusal {
     /// A component that does not validate or compile.
     #[error("the component is not valid here; see the cause, and build it again")]
     Invalid(#[source] Cause),
-    /// No export of that name.
+    /// No export that could be called.
     #[error(
-        "the component exports no handle-batch ({}); export `handle-batch: {HANDLE_BATCH_TYPE}`",
+        "the component exports nothing that could be called with an event ({}); export \
+         `handle-batch: func(event: string) -> result<option<string>, string>`, \
+         `handle-batch-with` of gristmill:handler/batch-context, or wasi:cli/run",
         exported(exports)
     )]
-    NoHandleBatch {
+    NoHandler {
         /// What it exports instead.
         exports: Vec<String>,
     },
-    /// More than one export of that name.
+    /// More than one such export.
     #[error(
-        "the component exports handle-batch more than once ({}); leave one of them",
+        "the component exports more than one handler ({}); leave one of them",
         candidates.join(", ")
     )]
     Ambiguous {
         /// Where each of them is.
         candidates: Vec<String>,
     },
-    /// An export of that name that cannot be called with an event.
-    #[error("`{export}` is a {found}; it must be a {HANDLE_BATCH_TYPE}")]
+    /// An export of a right name that cannot be called with an event.
+    #[error("`{export}` is a {found}; it must be a {wanted}")]
     WrongType {
         /// Where it is.
         export: String,
         /// Its type, as WIT writes it.
         found: String,
+        /// The type that was expected.
+        wanted: &'static str,
     },
     /// Imports beyond WASI 0.2.
     #[error(
-        "the component imports what cannot be given ({}); \
-         a handler may import WASI 0.2 only: wasi:cli, clocks, filesystem, io, random, sockets",
+        "the handler imports what cannot be given ({}); a component may import WASI 0.2 only \
+         (wasi:cli, clocks, filesystem, http, io, random, sockets), a core module WASI preview 1",
         imports.join(", ")
     )]
     Imports {
@@ -163,7 +210,7 @@ pub enum Refusal {
     },
     /// The memory that the component starts with is over the limit.
     #[error(
-        "the component starts with {needed_bytes} bytes of memory and its limit is \
+        "the handler starts with {needed_bytes} bytes of memory and its limit is \
          {limit_bytes}; raise the function's memory limit"
     )]
     Memory {
@@ -172,6 +219,52 @@ pub enum Refusal {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
+    /// The function may have more memory than the engine has room for.
+    #[error(
+        "the function's memory limit of {limit_bytes} bytes is more than memory_max of the host, \
+         {most_bytes}; lower the one or raise the other"
+    )]
+    OverTheEngine {
+        /// The function's limit, in bytes.
+        limit_bytes: u64,
+        /// The engine's, in bytes.
+        most_bytes: u64,
+    },
+    /// One instance does not fit into the pool.
+    #[error(
+        "the handler has {memories} memories and {tables} tables, the largest of {elements} elements; \
+         there is room for {places_max} memories and {} tables of {TABLE_ELEMENTS_MAX} elements; \
+         raise instances_max, or build it of fewer parts",
+        places_max.saturating_mul(TABLES_PER_PLACE)
+    )]
+    TooManyParts {
+        /// Its memories.
+        memories: u32,
+        /// Its tables.
+        tables: u32,
+        /// The elements that its largest table starts with.
+        elements: u64,
+        /// The places of the engine, each of one memory.
+        places_max: u32,
+    },
+    /// A granted directory cannot be opened.
+    #[error(
+        "cannot open the granted directory {}; make it, or take it out of allow.dirs",
+        path.display()
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl From<DirError> for Refusal {
+    fn from(error: DirError) -> Self {
+        Refusal::Directory { path: error.path, source: error.source }
+    }
 }
 
 /// What a component exports, for a person.

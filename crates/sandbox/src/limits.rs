@@ -3,6 +3,7 @@
 //! The caller fills a [`Limits`]; loading a function checks it. Nothing runs under limits that
 //! were not checked.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::error::LimitsError;
@@ -21,11 +22,15 @@ pub const FUEL_PER_SECOND: u64 = 20_000_000_000;
 /// The default memory limit of an instance, 128 MiB as in AWS Lambda.
 pub const MEMORY_MAX_BYTES: u64 = 128 * 1024 * 1024;
 
+/// The most bytes of a response, 6 MiB as in AWS Lambda (quotas, "Invocation payload"); also the most
+/// that one call of the host copies out of a handler.
+pub const RESPONSE_BYTES_MAX: usize = 6 * 1024 * 1024;
+
 /// One WebAssembly page: no memory can be smaller and hold anything.
 const MEMORY_LEAST_BYTES: u64 = 64 * 1024;
 
 /// All that a 32-bit memory can address.
-const MEMORY_MOST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+pub(crate) const MEMORY_MOST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// What one call of a function may use, and whether its instance is kept for the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub struct Limits {
     /// Whether an instance that ended a call well serves the next one. Its state persists then,
     /// as it does in AWS Lambda between calls of one execution environment.
     pub instance_reuse: bool,
+    /// After so many calls an instance is dropped, which bounds what a leak in it can hold; `None`:
+    /// after any number.
+    pub instance_max_invocations: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
@@ -50,6 +58,7 @@ impl Default for Limits {
             fuel_per_second: FUEL_PER_SECOND,
             memory_max_bytes: MEMORY_MAX_BYTES,
             instance_reuse: true,
+            instance_max_invocations: None,
         }
     }
 }
@@ -67,7 +76,7 @@ impl Limits {
         if self.fuel_per_second == 0 {
             return Err(LimitsError::FuelPerSecond);
         }
-        if !(MEMORY_LEAST_BYTES..=MEMORY_MOST_BYTES).contains(&self.memory_max_bytes) {
+        if !is_memory_limit(self.memory_max_bytes) {
             return Err(LimitsError::Memory { bytes: self.memory_max_bytes });
         }
         Ok(())
@@ -78,6 +87,11 @@ impl Limits {
         let nanoseconds = self.timeout.as_nanos() * u128::from(self.fuel_per_second);
         u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(u64::MAX).max(1)
     }
+}
+
+/// Whether a handler could hold so much, and something in it.
+pub(crate) fn is_memory_limit(bytes: u64) -> bool {
+    (MEMORY_LEAST_BYTES..=MEMORY_MOST_BYTES).contains(&bytes)
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@
 
 use gristmill_invocation::Outcome;
 use wasmtime::{Error, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::output::Response;
+use crate::state::DirError;
 
 /// The most bytes of a message in an outcome: why a handler trapped, or what it answered.
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
@@ -12,12 +16,28 @@ pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// How many functions of a backtrace are told. The panic machinery of Rust takes about eight.
 const FUNCTIONS_MAX: usize = 12;
 
-/// The outcome of a call that the handler answered.
-pub(crate) fn of_answer(answer: Result<Option<String>, String>) -> Outcome {
-    match answer {
-        Ok(response) => Outcome::Succeeded(response),
-        Err(message) => Outcome::HandlerError(shortened(message)),
+/// How wasmtime says that a handler hands over more than may be copied. Its type is not public.
+const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// The outcome of a command that ended by itself: that returned, or asked to exit.
+pub(crate) fn of_command(
+    ended: wasmtime::Result<Result<(), ()>>,
+    response: Option<&Response>,
+) -> wasmtime::Result<Outcome> {
+    let code = match ended {
+        Ok(Ok(())) => 0,
+        Ok(Err(())) => 1,
+        Err(error) => error.downcast::<I32Exit>()?.0,
+    };
+    if code != 0 {
+        return Ok(Outcome::HandlerError(format!("exit code {code}")));
     }
+    Ok(response.map_or(Outcome::Succeeded(None), Response::outcome))
+}
+
+/// The outcome of a call that could not begin because of a directory.
+pub(crate) fn of_dir(error: &DirError) -> Outcome {
+    Outcome::Trapped(shortened(format!("it could not start: {error}: {}", error.source)))
 }
 
 /// The outcome of a call that ended in an error. `memory_refused` tells whether the handler asked
@@ -25,11 +45,19 @@ pub(crate) fn of_answer(answer: Result<Option<String>, String>) -> Outcome {
 pub(crate) fn of_error(error: &Error, memory_refused: bool) -> Outcome {
     if error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel) {
         Outcome::OutOfFuel
+    } else if is_too_large_an_answer(error) {
+        Outcome::ResponseTooLarge
     } else if memory_refused {
         Outcome::OutOfMemory
     } else {
         Outcome::Trapped(shortened(reason(error)))
     }
+}
+
+/// Whether the answer was too large to be copied. While the handler runs, wasmtime adds where it was.
+fn is_too_large_an_answer(error: &Error) -> bool {
+    error.downcast_ref::<WasmBacktrace>().is_none()
+        && error.root_cause().to_string().ends_with(TOO_MUCH_COPIED)
 }
 
 /// The cause, and the functions that led to it, innermost first.
@@ -53,7 +81,7 @@ fn functions(backtrace: &WasmBacktrace) -> String {
 }
 
 /// Cuts a text to [`MESSAGE_BYTES_MAX`].
-fn shortened(mut text: String) -> String {
+pub(crate) fn shortened(mut text: String) -> String {
     if text.len() > MESSAGE_BYTES_MAX {
         text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
         text.push('…');
@@ -67,8 +95,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let long = "é".repeat(MESSAGE_BYTES_MAX);
-        let Outcome::HandlerError(message) = of_answer(Err(long)) else { panic!() };
+        let message = shortened("é".repeat(MESSAGE_BYTES_MAX));
         assert_eq!(message.chars().count(), MESSAGE_BYTES_MAX / 2 + 1);
         assert!(message.ends_with("é…"));
     }

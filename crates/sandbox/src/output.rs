@@ -5,6 +5,8 @@
 //! dropping what it returns logs an unfinished last line and what was cut. A handler can write
 //! as much as it likes: it never waits, and what is held or logged for it stays bounded.
 
+mod response;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,8 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::telemetry;
+
+pub(crate) use response::Response;
 
 /// The most lines that are logged for one invocation; the rest is counted.
 pub const LOG_LINES_MAX: u64 = 1_000;

@@ -1,7 +1,7 @@
 //! Tells from its content what a file is, before anything is compiled.
 //!
 //! Names and extensions are never looked at. The answer is a guess good enough to say what to do
-//! with a file that is no component; whether a component is valid is for the compiler to say.
+//! with a file that is no WebAssembly; whether a component is valid is for the compiler to say.
 
 use std::fmt;
 
@@ -45,7 +45,8 @@ impl fmt::Display for FileKind {
 
 impl FileKind {
     /// Looks at the content.
-    pub(crate) fn of(bytes: &[u8]) -> FileKind {
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> FileKind {
         if bytes.is_empty() {
             return FileKind::Empty;
         }
@@ -75,19 +76,18 @@ impl FileKind {
         }
     }
 
-    /// Why a file of this kind is not a handler; nothing for a component.
-    pub(crate) fn refusal(self, bytes: &[u8]) -> Option<Refusal> {
+    /// Why a file of this kind cannot be compiled. Of what can be, this is asked by nobody.
+    pub(crate) fn refusal(self, bytes: &[u8]) -> Refusal {
         match self {
-            FileKind::Component => None,
-            FileKind::CoreModule => Some(Refusal::CoreModule),
-            FileKind::Precompiled => Some(Refusal::Precompiled),
-            FileKind::Text => Some(Refusal::Text),
-            FileKind::NativeProgram => Some(Refusal::NativeProgram),
-            FileKind::Empty => Some(Refusal::Empty),
-            FileKind::CutShort => Some(Refusal::CutShort { bytes: bytes.len() }),
+            FileKind::Component | FileKind::CoreModule => Refusal::NotNative,
+            FileKind::Precompiled => Refusal::Precompiled,
+            FileKind::Text => Refusal::Text,
+            FileKind::NativeProgram => Refusal::NativeProgram,
+            FileKind::Empty => Refusal::Empty,
+            FileKind::CutShort => Refusal::CutShort { bytes: bytes.len() },
             FileKind::Other => {
                 let start = bytes.get(..8).unwrap_or(bytes).escape_ascii().to_string();
-                Some(Refusal::NotWebAssembly { start })
+                Refusal::NotWebAssembly { start }
             }
         }
     }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_refusal_of_something_else_shows_how_it_starts() {
         let bytes = b"<!DOCTYPE html>";
-        let refusal = FileKind::of(bytes).refusal(bytes).unwrap().to_string();
+        let refusal = FileKind::of(bytes).refusal(bytes).to_string();
         assert!(refusal.contains("it starts with `<!DOCTYP`"), "{refusal}");
     }
 }

@@ -1,6 +1,6 @@
 //! Every log event of this crate.
 //!
-//! Both kinds have the target `gristmill::handler`, a constant set of fields, and the function
+//! All have the target `gristmill::handler`, a constant set of fields, and the function
 //! and request id that tell whose they are. What a handler writes is logged as it is, control
 //! characters included: whoever shows log events as text must escape them.
 
@@ -23,5 +23,15 @@ pub(crate) fn output_cut(function: &str, request_id: Uuid, lines_cut: u64, bytes
         lines_cut,
         bytes_cut,
         "the handler wrote more than is logged for one invocation"
+    );
+}
+
+/// Something that the handler reached for and was not granted. Told once.
+pub(crate) fn refused(function: &str, refused: &str) {
+    tracing::warn!(
+        target: HANDLER,
+        function,
+        refused,
+        "the handler was refused what it is not granted; told once"
     );
 }

@@ -9,8 +9,16 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 
 /// `func(event: string) -> result<option<string>, string>`, for any function.
 pub(crate) fn function(func: &ComponentFunc) -> String {
-    let params = func.params().map(|(name, ty)| format!("{name}: {}", Wit(&ty)));
-    let mut text = format!("func({})", join(params));
+    spelled(func, &join(func.params().map(|(name, ty)| format!("{name}: {}", Wit(&ty)))))
+}
+
+/// The same without the names of the parameters, which do not matter to whoever calls it.
+pub(crate) fn signature(func: &ComponentFunc) -> String {
+    spelled(func, &join(func.params().map(|(_, ty)| Wit(&ty).to_string())))
+}
+
+fn spelled(func: &ComponentFunc, params: &str) -> String {
+    let mut text = format!("func({params})");
     let results: Vec<Type> = func.results().collect();
     match results.as_slice() {
         [] => {}

@@ -7,7 +7,7 @@
 mod totals;
 
 // Reads `wit/handler.wit` and makes the trait `Guest` and the macro `export!` from it.
-wit_bindgen::generate!();
+wit_bindgen::generate!({ world: "handler" });
 
 struct OrderTotals;
 

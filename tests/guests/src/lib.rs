@@ -13,6 +13,7 @@ use serde_json::Value;
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
+        world: "handler",
         pub_export_macro: true,
         default_bindings_module: "gristmill_test_guests::bindings",
     });

@@ -50,18 +50,25 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         if let Some(first) = batch.first_token() {
             self.running.insert(first.tag, batch.arrived());
         }
-        self.slots.start(batch);
+        let wait_max = self.settings.latest_start.saturating_sub(self.oldest_age(&batch, now));
+        self.slots.start(batch, wait_max);
         ControlFlow::Continue(())
     }
 
     /// Whether an invocation of this batch that begins at an instant ends before the broker loses
     /// patience with the oldest of all unsettled deliveries.
     fn may_start(&self, batch: &Batch, at: Instant) -> bool {
+        self.oldest_age(batch, at) <= self.settings.latest_start
+    }
+
+    /// The age that the oldest of all unsettled deliveries, those of this batch among them, has at
+    /// an instant.
+    fn oldest_age(&self, batch: &Batch, at: Instant) -> Duration {
         let running = self.running.first_key_value().map(|(_, arrived)| *arrived);
         let resting = self.resting.iter().map(|resting| resting.batch.arrived());
         let waiting = self.waiting.front().map(Batch::arrived).or(self.batcher.opened_at());
         let unsettled = resting.chain(running).chain(waiting).chain([batch.arrived()]);
-        unsettled.min().is_none_or(|oldest| at.duration_since(oldest) <= self.settings.latest_start)
+        unsettled.min().map_or(Duration::ZERO, |oldest| at.duration_since(oldest))
     }
 
     /// Ends the epoch on purpose. What has not started goes back when the source is closed.
@@ -121,6 +128,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
                 self.telemetry.stale(batch.len());
                 ControlFlow::Continue(())
             }
+            Verdict::TooLate => self.end_in_time(now).await,
             Verdict::Requeue => {
                 let rest = self.without_given_up(batch, &report.outcome, now).await?;
                 let Some(batch) = rest else { return ControlFlow::Continue(()) };
@@ -150,7 +158,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     ) -> ControlFlow<Ended, Option<Batch>> {
         self.telemetry.failed(outcome);
         let (limits, attempts) = (self.settings.give_up, batch.attempts());
-        let fate = |delivery: &Delivery| fate(&limits, delivery.returns, attempts);
+        let fate = |delivery: &Delivery| fate(&limits, outcome, delivery.returns, attempts);
         let near = batch.deliveries().find(|record| fate(record) == Fate::Impasse);
         if let Some(impasse) = near.map(|record| self.delivery_limit_near(record)) {
             // The consumer is cancelled before anything goes back, or it would come again at once.
@@ -159,7 +167,11 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             return ControlFlow::Continue(None);
         }
         let mut rest = Some(batch);
-        for condition in [Condition::RetryAttemptsExhausted, Condition::DeliveryLimitNear] {
+        for condition in [
+            Condition::GivenUpByFunction,
+            Condition::RetryAttemptsExhausted,
+            Condition::DeliveryLimitNear,
+        ] {
             let Some(batch) = rest else { break };
             let goes = |taken: &Taken| fate(&taken.delivery) == Fate::GiveUp(condition);
             let (given_up, left) = batch.split(self.envelope, goes);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_invocation::Outcome;
-use gristmill_sandbox::{Limits, LoadedFunction};
+use gristmill_sandbox::{FunctionSettings, Limits};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{ENGINE, ONE_RECORD, call, guest, load};
+use crate::support::{ONE_RECORD, call, load, load_bytes};
 
 fn brief() -> Limits {
     Limits { timeout: Duration::from_millis(200), ..Limits::default() }
@@ -70,7 +70,8 @@ async fn a_call_that_did_not_end_by_itself_leaves_a_function_that_works() {
 
 #[tokio::test]
 async fn an_instance_that_trapped_serves_no_further_call() {
-    let counts = LoadedFunction::load(&ENGINE, "counts", &traps_on_second_call(), brief()).unwrap();
+    let settings = FunctionSettings { limits: brief(), ..FunctionSettings::default() };
+    let counts = load_bytes(&traps_on_second_call(), settings).unwrap();
     for _ in 0..3 {
         assert_eq!(call(&counts, "").await.outcome, Outcome::Succeeded(None));
         let second = call(&counts, "").await.outcome;
@@ -81,7 +82,7 @@ async fn an_instance_that_trapped_serves_no_further_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_neighbour_is_served_while_as_many_spin_as_there_are_threads() {
     let limits = Limits { timeout: Duration::from_secs(2), ..Limits::default() };
-    let spins = Arc::new(LoadedFunction::load(&ENGINE, "spins", &guest("spins"), limits).unwrap());
+    let spins = Arc::new(load("spins", limits));
     let echo = load("echo", Limits::default());
     let mut calls = JoinSet::new();
     for _ in 0..2 {

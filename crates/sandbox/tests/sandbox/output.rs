@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gristmill_invocation::{Function, Invocation, Outcome, Uuid};
+use gristmill_invocation::{Function, Outcome};
 use gristmill_sandbox::{LINE_BYTES_MAX, LOG_BYTES_MAX, LOG_LINES_MAX, Limits};
 
-use crate::support::{Captured, call, load};
+use crate::support::{Captured, call, invocation, load};
 
 #[tokio::test]
 async fn each_line_carries_function_and_stream_and_the_request_of_its_own_call() {
@@ -13,8 +13,9 @@ async fn each_line_carries_function_and_stream_and_the_request_of_its_own_call()
     let captured = Captured::start();
     // The second call is served by the instance of the first.
     for event in ["first\n\nthird", "größer"] {
-        let request_id = Uuid::new_v4();
-        let report = prints.invoke(Invocation { request_id, event }).await;
+        let invocation = invocation(event);
+        let request_id = invocation.request_id;
+        let report = prints.invoke(invocation).await;
         assert_eq!(report.outcome, Outcome::Succeeded(None));
         let lines = captured.take();
         let texts: Vec<&str> = lines.iter().map(|line| line["message"].as_str()).collect();

@@ -1,9 +1,9 @@
 //! Which files load, what is said of those that do not, and what inspecting them shows.
 
 use gristmill_invocation::Outcome;
-use gristmill_sandbox::{FileKind, Limits, LoadedFunction, Refusal, inspect};
+use gristmill_sandbox::{FileKind, FunctionSettings, Limits, LoadedFunction, Refusal, inspect};
 
-use crate::support::{ENGINE, call, guest};
+use crate::support::{ENGINE, call, guest, load_bytes};
 
 /// A core module with two functions that `handle-batch` can be lifted from, and its instance.
 const CORE: &str = r#"
@@ -26,7 +26,8 @@ fn component(imports: &str, exports: &str) -> Vec<u8> {
 }
 
 fn load(bytes: &[u8]) -> Result<LoadedFunction, Refusal> {
-    LoadedFunction::load(&ENGINE, "orders", bytes, Limits::default()).map_err(|e| e.refusal)
+    let settings = FunctionSettings { name: "orders".to_owned(), ..FunctionSettings::default() };
+    load_bytes(bytes, settings).map_err(|e| e.refusal)
 }
 
 fn refusal(bytes: &[u8]) -> Refusal {
@@ -48,7 +49,7 @@ async fn the_export_is_found_in_the_world_and_in_an_interface_of_any_package() {
         let function = load(&bytes).unwrap();
         assert_eq!(call(&function, "{}").await.outcome, Outcome::Succeeded(None));
         let inspection = inspect(&ENGINE, &bytes);
-        assert_eq!(inspection.handle_batch.unwrap(), path);
+        assert_eq!(inspection.handler.unwrap(), path);
         assert_eq!(inspection.exports.len(), if path == "handle-batch" { 2 } else { 1 });
     }
 }
@@ -63,7 +64,7 @@ fn two_candidates_are_refused_and_both_named() {
     );
     assert_eq!(
         refusal(&bytes).to_string(),
-        "the component exports handle-batch more than once \
+        "the component exports more than one handler \
          (handle-batch, some:package/thing@1.2.3#handle-batch); leave one of them"
     );
 }
@@ -74,7 +75,7 @@ fn a_wrong_type_is_refused_with_the_type_found_and_the_type_wanted() {
     assert_eq!(
         refusal(&text).to_string(),
         "`handle-batch` is a func(event: string) -> string; \
-         it must be a func(event: string) -> result<option<string>, string>"
+         it must be a func(string) -> result<option<string>, string>"
     );
     let nothing = component("", r#"(export "handle-batch" (func $nothing))"#);
     let Refusal::WrongType { found, .. } = refusal(&nothing) else { panic!() };
@@ -85,7 +86,7 @@ fn a_wrong_type_is_refused_with_the_type_found_and_the_type_wanted() {
 fn a_component_without_the_export_is_refused_with_what_it_exports() {
     let other = component("", r#"(export "handle" (func $handle))"#);
     let message = refusal(&other).to_string();
-    assert!(message.contains("no handle-batch (it exports handle); export"), "{message}");
+    assert!(message.contains("called with an event (it exports handle); export"), "{message}");
     let message = refusal(&component("", "")).to_string();
     assert!(message.contains("(it exports nothing)"), "{message}");
 }
@@ -102,7 +103,7 @@ fn imports_that_cannot_be_given_are_refused_and_all_named() {
     let Refusal::Imports { imports, .. } = refusal(&bytes) else { panic!() };
     assert_eq!(imports, ["my:own/thing@0.1.0", "shout"]);
     let inspection = inspect(&ENGINE, &bytes);
-    assert!(matches!(inspection.handle_batch, Err(Refusal::Imports { .. })));
+    assert!(matches!(inspection.handler, Err(Refusal::Imports { .. })));
     let cwd = &inspection.imports[1].parts[0];
     assert_eq!((cwd.name.as_str(), cwd.kind.as_str()), ("initial-cwd", "func() -> option<string>"));
 }
@@ -121,7 +122,10 @@ fn a_component_that_starts_over_its_memory_limit_is_refused() {
 #[test]
 fn limits_out_of_range_are_refused() {
     let limits = Limits { fuel_per_second: 0, ..Limits::default() };
-    let error = LoadedFunction::load(&ENGINE, "orders", b"", limits).unwrap_err();
+    let name = "orders".to_owned();
+    let settings = FunctionSettings { name, limits, ..FunctionSettings::default() };
+    let error = load_bytes(&component("", r#"(export "handle-batch" (func $handle))"#), settings);
+    let error = error.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot load function `orders`: without fuel no handler can run; \
@@ -136,7 +140,7 @@ fn every_other_file_is_refused_for_what_it_is() {
     let files: [(&[u8], FileKind, &str); 7] = [
         (b"", FileKind::Empty, "the file is empty"),
         (&whole[..whole.len() / 2], FileKind::CutShort, "cut short after"),
-        (&core_module, FileKind::CoreModule, "core module, not a component"),
+        (&core_module, FileKind::CoreModule, "core module without the function"),
         (b"(component)", FileKind::Text, "WebAssembly text"),
         (b"\x7fELF\x02\x01\x01\0", FileKind::NativeProgram, "native program"),
         (b"fn main() {}", FileKind::Other, "it starts with `fn main(`"),
@@ -147,7 +151,7 @@ fn every_other_file_is_refused_for_what_it_is() {
         assert!(text.contains(message), "{text}");
         let inspection = inspect(&ENGINE, bytes);
         assert_eq!(inspection.kind, kind);
-        assert_eq!(inspection.handle_batch.unwrap_err().to_string(), text);
+        assert_eq!(inspection.handler.unwrap_err().to_string(), text);
     }
 }
 
@@ -155,7 +159,7 @@ fn every_other_file_is_refused_for_what_it_is() {
 fn inspecting_a_handler_shows_what_it_exports_and_imports() {
     let inspection = inspect(&ENGINE, &guest("prints-event"));
     assert_eq!(inspection.kind, FileKind::Component);
-    assert_eq!(inspection.handle_batch.unwrap(), "handle-batch");
+    assert_eq!(inspection.handler.unwrap(), "handle-batch");
     let handle_batch = &inspection.exports[0];
     assert_eq!(handle_batch.kind, "func(event: string) -> result<option<string>, string>");
     assert!(inspection.imports.iter().all(|import| import.name.starts_with("wasi:")));

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use gristmill_invocation::{Function, Invocation, Report, Uuid};
-use gristmill_sandbox::{Engine, Limits, LoadedFunction};
+use gristmill_sandbox::{
+    Code, Engine, EngineSettings, FunctionSettings, Limits, LoadError, LoadedFunction,
+};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -13,21 +16,46 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 /// An event with one record, whose body is `{}`.
 pub(crate) const ONE_RECORD: &str = r#"{"eventSource":"aws:rmq","rmqMessagesByQueue":{"orders::/":[{"basicProperties":{},"redelivered":false,"data":"e30="}]}}"#;
 
-pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+pub(crate) static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(EngineSettings::default()).unwrap());
 
 /// The content of a built guest.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
     std::fs::read(gristmill_testkit::guests::component(name)).unwrap()
 }
 
+/// Loads a handler from its bytes.
+pub(crate) fn load_bytes(
+    bytes: &[u8],
+    settings: FunctionSettings,
+) -> Result<LoadedFunction, LoadError> {
+    let function = settings.name.clone();
+    let code = Code::compile(&ENGINE, bytes);
+    let code = code.map_err(|refusal| LoadError { function, refusal })?;
+    LoadedFunction::load(&ENGINE, &code, settings)
+}
+
 /// Loads a built guest under its own name.
 pub(crate) fn load(name: &str, limits: Limits) -> LoadedFunction {
-    LoadedFunction::load(&ENGINE, name, &guest(name), limits).unwrap()
+    let settings = FunctionSettings { limits, ..FunctionSettings::default() };
+    load_with(name, settings)
+}
+
+/// The same with more than limits.
+pub(crate) fn load_with(name: &str, settings: FunctionSettings) -> LoadedFunction {
+    let name = name.to_owned();
+    load_bytes(&guest(&name), FunctionSettings { name, ..settings }).unwrap()
 }
 
 /// Calls a function once, on the thread of the test.
 pub(crate) async fn call(function: &LoadedFunction, event: &str) -> Report {
-    function.invoke(Invocation { request_id: Uuid::new_v4(), event }).await
+    function.invoke(invocation(event)).await
+}
+
+/// A first call with an event, which may wait for long.
+pub(crate) fn invocation(event: &str) -> Invocation<'_> {
+    let wait_max = Duration::from_secs(600);
+    Invocation { request_id: Uuid::new_v4(), event, attempt: 1, wait_max }
 }
 
 /// The fields of one log event; `target`, `level` and `message` among them.
