@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 use clap::Args;
-use gristmill::{Config, check_functions, probe_brokers};
+use gristmill::{Config, Loader, engine_settings, probe_brokers};
 use gristmill_sandbox::Engine;
 use tokio::runtime::Runtime;
 
+use crate::compiler::ChildCompiler;
 use crate::{ConfigArgument, answer, complain, environment, exit};
 
 #[derive(Debug, Args)]
@@ -32,14 +33,19 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
 }
 
 fn check_handlers(config: &Config) -> u8 {
-    let engine = match Engine::new() {
-        Ok(engine) => engine,
+    let loader = || -> anyhow::Result<Loader> {
+        let engine = Engine::new(engine_settings(&config.host))?;
+        let compiler = ChildCompiler::new(config.host.compile_timeout)?;
+        Ok(Loader::new(engine, compiler, environment, &config.host.region))
+    };
+    let loader = match loader() {
+        Ok(loader) => loader,
         Err(error) => {
-            complain(&error.into());
+            complain(&error);
             return exit::FAILED;
         }
     };
-    match check_functions(&engine, config) {
+    match loader.check(config) {
         Ok(()) => exit::OK,
         Err(errors) => {
             errors.into_iter().for_each(|error| complain(&error.into()));

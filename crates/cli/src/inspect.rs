@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use gristmill_sandbox::{Engine, Inspection, Item, inspect};
+use gristmill_sandbox::{Engine, EngineSettings, Inspection, Item, inspect};
 use serde_json::{Value, json};
 
 use crate::{answer, complain, exit};
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     match look(arguments) {
         Ok(inspection) => {
             answer(&if arguments.json { json(&inspection) } else { text(&inspection) });
-            if inspection.handle_batch.is_ok() { exit::OK } else { exit::CONFIGURATION }
+            if inspection.handler.is_ok() { exit::OK } else { exit::CONFIGURATION }
         }
         Err(error) => {
             complain(&error);
@@ -36,16 +36,19 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
 fn look(arguments: &Arguments) -> anyhow::Result<Inspection> {
     let path = &arguments.handler;
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(inspect(&Engine::new()?, &bytes))
+    Ok(inspect(&Engine::new(EngineSettings::default())?, &bytes))
 }
 
 fn text(inspection: &Inspection) -> String {
-    let Inspection { kind, exports, imports, handle_batch } = inspection;
+    let Inspection { kind, exports, imports, grants, handler } = inspection;
     let mut text = format!("kind: {kind}\n");
-    text += &match handle_batch {
+    text += &match handler {
         Ok(path) => format!("handler: {path}\n"),
         Err(refusal) => format!("not a handler: {refusal}\n"),
     };
+    if !grants.is_empty() {
+        text += &format!("reaches nothing without: {}\n", grants.join(", "));
+    }
     for (title, items) in [("exports", exports), ("imports", imports)] {
         text += &format!("{title}:{}\n", if items.is_empty() { " none" } else { "" });
         append_items(&mut text, items, 1);
@@ -61,11 +64,12 @@ fn append_items(text: &mut String, items: &[Item], depth: usize) {
 }
 
 fn json(inspection: &Inspection) -> String {
-    let Inspection { kind, exports, imports, handle_batch } = inspection;
+    let Inspection { kind, exports, imports, grants, handler } = inspection;
     let object = json!({
         "kind": kind.to_string(),
-        "handler": handle_batch.as_ref().ok(),
-        "refusal": handle_batch.as_ref().err().map(ToString::to_string),
+        "handler": handler.as_ref().ok(),
+        "refusal": handler.as_ref().err().map(ToString::to_string),
+        "grants": grants,
         "exports": exports.iter().map(item).collect::<Value>(),
         "imports": imports.iter().map(item).collect::<Value>(),
     });

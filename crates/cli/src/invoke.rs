@@ -8,9 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 use gristmill::config::{parse_duration, parse_size};
-use gristmill::load_function;
+use gristmill::{InProcess, Loader};
 use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
-use gristmill_sandbox::{Engine, FUEL_PER_SECOND, Limits, LoadedFunction};
+use gristmill_sandbox::{
+    Address, DirGrant, Engine, EngineSettings, FUEL_PER_SECOND, FunctionSettings, Grants, HttpHost,
+    Limits, LoadedFunction,
+};
 use tokio::runtime::Runtime;
 
 use crate::log::{self, Format};
@@ -18,6 +21,9 @@ use crate::{answer, complain, exit};
 
 /// What a handler inside a blocking call may delay the exit.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Places in the pool: more than the largest handler takes.
+const PLACES: u32 = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -35,6 +41,21 @@ pub(crate) struct Arguments {
     /// The fuel that one second of the timeout buys.
     #[arg(long, value_name = "FUEL", default_value_t = FUEL_PER_SECOND)]
     fuel_per_second: u64,
+    /// An environment variable of the handler.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// A directory that the handler may read, and write with `:write`.
+    #[arg(long, value_name = "HOST::GUEST[:write]", value_parser = dir)]
+    dir: Vec<DirGrant>,
+    /// Where the handler may connect to.
+    #[arg(long, value_name = "HOST:PORT")]
+    network: Vec<Address>,
+    /// Where the handler may send HTTP requests to.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    http: Vec<HttpHost>,
+    /// Take native code (.cwasm) from this file, which can do anything that you can.
+    #[arg(long)]
+    trusted: bool,
     /// Print the REPORT line, and log what the handler prints, as JSON.
     #[arg(long)]
     json: bool,
@@ -65,15 +86,31 @@ fn invoke(arguments: &Arguments) -> anyhow::Result<Report> {
         fuel_per_second: arguments.fuel_per_second,
         memory_max_bytes: arguments.memory,
         instance_reuse: false,
+        instance_max_invocations: None,
     };
     let name = arguments.handler.file_stem().unwrap_or_default().to_string_lossy();
-    let function = load_function(&Engine::new()?, &name, &arguments.handler, limits)?;
+    let settings = FunctionSettings {
+        name: name.into_owned(),
+        limits,
+        grants: Grants {
+            dirs: arguments.dir.clone(),
+            network: arguments.network.clone(),
+            http: arguments.http.clone(),
+        },
+        environment: arguments.env.clone(),
+        ..FunctionSettings::default()
+    };
+    let engine =
+        Engine::new(EngineSettings { instances_max: PLACES, ..EngineSettings::default() })?;
+    let loader = Loader::new(engine, InProcess, crate::environment, "");
+    let function = loader.load_file(&arguments.handler, arguments.trusted, settings)?;
     call(&function, &event)
 }
 
 fn call(function: &LoadedFunction, event: &str) -> anyhow::Result<Report> {
     let runtime = Runtime::new().context("cannot start the threads for the handler")?;
-    let invocation = Invocation { request_id: Uuid::new_v4(), event };
+    let wait_max = Duration::ZERO;
+    let invocation = Invocation { request_id: Uuid::new_v4(), event, attempt: 1, wait_max };
     let report = runtime.block_on(function.invoke(invocation));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     Ok(report)
@@ -94,7 +131,7 @@ fn read_event(path: &Path) -> anyhow::Result<String> {
 
 #[expect(clippy::print_stderr, reason = "the report belongs to stderr, the response to stdout")]
 fn print(report: &Report, json: bool) {
-    let Report { outcome, duration, fuel, memory_bytes } = report;
+    let Report { outcome, duration, fuel, memory_bytes, .. } = report;
     if let Outcome::Succeeded(Some(response)) = outcome {
         answer(&format!("{response}\n"));
     }
@@ -120,7 +157,11 @@ fn print(report: &Report, json: bool) {
 fn exit_code(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Succeeded(_) => exit::OK,
-        Outcome::HandlerError(_) => exit::FAILED,
+        Outcome::HandlerError(_)
+        | Outcome::RetryAfter(..)
+        | Outcome::GaveUp(_)
+        | Outcome::ResponseTooLarge
+        | Outcome::NotStarted => exit::FAILED,
         Outcome::Trapped(_) => exit::TRAPPED,
         Outcome::OutOfFuel | Outcome::TimedOut => exit::TIMED_OUT,
         Outcome::OutOfMemory => exit::OUT_OF_MEMORY,
@@ -133,4 +174,24 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "write a number and its unit, such as 128MiB".into())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+fn dir(text: &str) -> Result<DirGrant, String> {
+    match text.split_once("::") {
+        Some((host, guest)) if !host.is_empty() && guest.starts_with('/') => {
+            let (guest, write) = match guest.strip_suffix(":write") {
+                Some(guest) => (guest, true),
+                None => (guest, false),
+            };
+            Ok(DirGrant { host: host.into(), guest: guest.to_owned(), write })
+        }
+        _ => Err("write HOST::GUEST, such as ./orders::/data, or ./orders::/data:write".into()),
+    }
 }

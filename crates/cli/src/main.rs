@@ -3,6 +3,8 @@
 //! One file for each command; this one only reads the command line and hands over.
 
 mod check;
+mod compile;
+mod compiler;
 mod inspect;
 mod invoke;
 mod log;
@@ -53,6 +55,8 @@ enum Command {
     Invoke(invoke::Arguments),
     /// Show what a handler file is, exports and imports.
     Inspect(inspect::Arguments),
+    /// Compile a handler to native code ahead of time.
+    Compile(compile::Arguments),
 }
 
 /// Where the configuration is; the same for all commands that read one.
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Compile(arguments) => compile::run(&arguments),
     };
     ExitCode::from(code)
 }

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::compiler::ChildCompiler;
 use crate::log::{self, Format};
 use crate::signals::Signals;
 use crate::{ConfigArgument, complain, environment, exit};
@@ -44,7 +45,15 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
             return exit::CONFIGURATION;
         }
     };
-    let host = match Host::new(config, environment) {
+    let compiler = match ChildCompiler::new(config.host.compile_timeout) {
+        Ok(compiler) => compiler,
+        Err(error) => {
+            complain(&error.context("cannot find this program's own file"));
+            return exit::FAILED;
+        }
+    };
+    raise_open_files();
+    let host = match Host::new(config, environment, compiler) {
         Ok(host) => host,
         Err(error) => return refuse(error),
     };
@@ -65,6 +74,19 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let address = listener.local_addr().unwrap_or(address);
     info!(%address, "listening");
     Ok(listener)
+}
+
+/// Takes all the open files that the operating system gives: handlers may hold many, and brokers must
+/// still find one.
+fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Where it fails, what was given before is what there is.
+        setrlimit(Resource::Nofile, limit).unwrap_or_default();
+    }
 }
 
 /// Says why the host does not start, in full.

@@ -15,6 +15,7 @@ mod advice;
 mod broker;
 mod credentials;
 mod error;
+mod function;
 mod read;
 mod section;
 mod value;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 pub use broker::{Address, BrokerConfig, TlsConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
+pub use function::{FunctionConfig, Variable};
 pub use value::{parse_duration, parse_size};
 
 /// A whole configuration file, checked: references point at something, values are in range.
@@ -62,6 +64,12 @@ pub struct HostConfig {
     pub log_format: LogFormat,
     /// Where health and status are told over HTTP; `None`: nowhere.
     pub listen: Option<SocketAddr>,
+    /// The most instances of handlers that are alive at once, 1 to 10,000.
+    pub instances_max: u32,
+    /// The most memory that any function may ask for, in bytes: 1 MiB to 4 GiB.
+    pub memory_max_bytes: u64,
+    /// The longest that compiling one handler may take.
+    pub compile_timeout: Duration,
 }
 
 /// How log lines are written.
@@ -71,21 +79,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// A handler and its limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionConfig {
-    /// The handler's file.
-    pub component: PathBuf,
-    /// The longest that one invocation may run: more than nothing, at most 14 minutes.
-    pub timeout: Duration,
-    /// The most linear memory of one instance, in bytes: 1 MiB to 4 GiB.
-    pub memory_bytes: u64,
-    /// The fuel that one second of `timeout` buys. Its product with any timeout fits an `i64`.
-    pub fuel_per_second: u64,
-    /// Whether an instance is kept for the next batch.
-    pub instance_reuse: bool,
 }
 
 /// An event source mapping: a queue, a function, and how messages become batches.

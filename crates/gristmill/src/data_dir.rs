@@ -1,13 +1,15 @@
 //! The folder that belongs to one running host.
 //!
-//! It holds an id, from which default UUIDs are made, so that they stay the same over restarts; and
-//! a lock file, so that no second host writes here.
+//! It holds an id, from which default UUIDs are made, so that they stay the same over restarts; a
+//! lock file, so that no second host writes here; files that hold mappings; and compiled handlers.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
+
+use crate::cache::Cache;
 
 /// A data directory, locked. Dropping it gives it free.
 #[derive(Debug)]
@@ -60,6 +62,16 @@ impl DataDir {
     #[must_use]
     pub(crate) fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// The compiled handlers.
+    ///
+    /// # Errors
+    ///
+    /// [`DataDirError`], when their folder is somebody else's or cannot be made.
+    pub(crate) fn cache(&self) -> Result<Cache, DataDirError> {
+        let folder = self.path.join("cache");
+        Cache::open(&folder).map_err(at(&folder))
     }
 
     /// The folder of the files that hold mappings.

@@ -1,14 +1,24 @@
-//! The runtime on which handlers run, apart from the one that does I/O.
+//! The runtimes on which handlers run, apart from the one that does I/O.
 
 use std::io;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use gristmill_mapping::Lanes;
+use tokio::runtime::{Builder, Runtime};
 
-/// The threads of the handlers, one for each processor.
+/// How much lower the priority of handlers is that compute for long: under a full load they get about
+/// a tenth of the others' time, on Linux.
+#[cfg(target_os = "linux")]
+const LONG_NICENESS: i32 = 10;
+
+/// The threads of the handlers, for each processor one for those that are short and one for those
+/// that compute for long.
 ///
 /// Dropping it does not wait: a handler inside a blocking host call must not hang the exit.
 #[derive(Debug)]
-pub(crate) struct Guests(Option<Runtime>);
+pub(crate) struct Guests {
+    lanes: Lanes,
+    runtimes: [Option<Runtime>; 2],
+}
 
 impl Guests {
     /// Starts the threads.
@@ -17,33 +27,41 @@ impl Guests {
     ///
     /// When the operating system gives no threads.
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .thread_name("gristmill-guest")
-            // A handler that computes yields about every millisecond. By default a worker looks at
-            // its timers every 61 yields and at new calls not much more often, so that a timeout
-            // would come 40 ms late and a neighbour's call would wait as long.
-            .event_interval(1)
-            .global_queue_interval(2)
-            .enable_all()
-            .build()?;
-        Ok(Self(Some(runtime)))
+        let short = runtime("gristmill-guest", || {})?;
+        let long = runtime("gristmill-long", lower_priority)?;
+        let lanes = Lanes::new(short.handle().clone(), long.handle().clone());
+        Ok(Self { lanes, runtimes: [Some(short), Some(long)] })
     }
 
-    /// Where to spawn.
-    ///
-    /// # Panics
-    ///
-    /// Never: the runtime is there until the drop.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "only the drop takes the runtime out")]
-    pub(crate) fn handle(&self) -> Handle {
-        self.0.as_ref().expect("the runtime is there until the drop").handle().clone()
+    /// Where to run invocations.
+    pub(crate) fn lanes(&self) -> Lanes {
+        self.lanes.clone()
     }
+}
+
+fn runtime(name: &str, on_start: fn()) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name(name)
+        .on_thread_start(on_start)
+        // A handler that computes yields every millisecond or two. By default a worker looks at
+        // its timers every 61 yields and at new calls not much more often, so that a timeout
+        // would come late and a neighbour's call would wait as long.
+        .event_interval(1)
+        .global_queue_interval(2)
+        .enable_all()
+        .build()
+}
+
+/// Lowers the calling thread's priority. Without success it keeps the usual one.
+fn lower_priority() {
+    // Elsewhere the call means the whole process.
+    #[cfg(target_os = "linux")]
+    rustix::process::setpriority_process(None, LONG_NICENESS).unwrap_or_default();
 }
 
 impl Drop for Guests {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        for runtime in self.runtimes.iter_mut().filter_map(Option::take) {
             runtime.shutdown_background();
         }
     }

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use gristmill_mapping::backoff::Backoff;
 use gristmill_mapping::status::Change;
-use gristmill_sandbox::{Engine, EngineError};
+use gristmill_sandbox::{Engine, EngineError, EngineSettings};
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::compile::Compiler;
+use crate::config::{Config, HostConfig};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::functions::Functions;
+use crate::functions::{Functions, Loader};
 use crate::guests::Guests;
 use crate::life::Life;
 use crate::status::HostStatus;
@@ -38,6 +39,12 @@ pub enum StartError {
     Guests(#[source] std::io::Error),
 }
 
+/// What the engine of a host is sized by.
+#[must_use]
+pub fn engine_settings(host: &HostConfig) -> EngineSettings {
+    EngineSettings { instances_max: host.instances_max, memory_max_bytes: host.memory_max_bytes }
+}
+
 /// A host, ready to run: its data directory is its own.
 #[derive(Debug)]
 pub struct Host {
@@ -53,7 +60,8 @@ pub struct Host {
 impl Host {
     /// A host that has not started. Loads no handler and connects to nothing yet.
     ///
-    /// `environment` looks up the variables that credentials name.
+    /// `environment` looks up the variables that credentials and functions name; `compiler` makes
+    /// native code of handlers that are not in the data directory's cache yet.
     ///
     /// # Errors
     ///
@@ -61,11 +69,18 @@ impl Host {
     pub fn new(
         config: Config,
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        compiler: impl Compiler + 'static,
     ) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.host.data_dir)?;
-        let functions = Arc::new(Functions::new(Engine::new()?, &config));
+        let environment = Arc::new(environment);
+        let looked_up = Arc::clone(&environment);
+        let engine = Engine::new(engine_settings(&config.host))?;
+        let region = &config.host.region;
+        let loader = Loader::new(engine, compiler, move |name| looked_up(name), region);
+        let loader = loader.with_cache(data_dir.cache()?);
+        let functions = Arc::new(Functions::new(loader, &config));
         let guests = Guests::start().map_err(StartError::Guests)?;
-        let wiring = Arc::new(Wiring::new(config, &data_dir, environment));
+        let wiring = Arc::new(Wiring::new(config, &data_dir, move |name| environment(name)));
         let status = HostStatus::new(wiring.entries());
         Ok(Self { wiring, functions, status, guests, _data_dir: data_dir })
     }
@@ -120,7 +135,7 @@ impl Tasks<'_> {
             wiring: Arc::clone(&self.host.wiring),
             functions: Arc::clone(&self.host.functions),
             board,
-            guests: self.host.guests.handle(),
+            guests: self.host.guests.lanes(),
         };
         let stop = self.stop.clone();
         let task = self.running.spawn(async move {

@@ -2,22 +2,24 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use gristmill::{Config, Host};
+//! use gristmill::{Config, Host, InProcess};
 //!
 //! # async fn example(stop: gristmill::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::load(Path::new("gristmill.toml"))?;
-//! let host = Host::new(config, |name| std::env::var(name).ok())?;
+//! let host = Host::new(config, |name| std::env::var(name).ok(), InProcess)?;
 //! host.run(stop).await; // until `stop` is cancelled and everything taken is settled
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! Threads: whoever calls [`Host::run`] lends the runtime that does I/O, times and settles; the host
-//! owns a second one, on which handlers run. A handler that spins can then delay other handlers, but
-//! never a heartbeat.
+//! owns two more, on which handlers run, one for short invocations and one for long. A handler that
+//! spins can then delay other long ones, but neither a short one nor a heartbeat.
+//!
+//! Unsafe code is where native code is loaded (`functions`), and nowhere else.
 
-#![forbid(unsafe_code)]
-
+mod cache;
+mod compile;
 pub mod config;
 mod data_dir;
 mod functions;
@@ -30,11 +32,12 @@ mod telemetry;
 mod watch;
 mod wiring;
 
+pub use compile::{CompileError, Compiler, InProcess};
 pub use config::Config;
 pub use data_dir::DataDirError;
-pub use functions::{FunctionError, check_functions, load_function};
+pub use functions::{FunctionError, Loader};
 pub use gristmill_mapping::status::{Counts, State, StateTransitionReason, Status};
-pub use host::{Host, StartError};
+pub use host::{Host, StartError, engine_settings};
 pub use status::{HostStatus, MappingStatus};
 pub use tokio_util::sync::CancellationToken;
 pub use wiring::probe_brokers;

@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use gristmill_broker::{StopCode, with_causes};
 use gristmill_mapping::status::{Board, Change};
-use gristmill_mapping::{Finished, Ports};
+use gristmill_mapping::{Finished, Lanes, Ports};
 use gristmill_sandbox::LoadedFunction;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +31,7 @@ pub(crate) struct Life {
     pub(crate) wiring: Arc<Wiring>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) board: Arc<Board>,
-    pub(crate) guests: Handle,
+    pub(crate) guests: Lanes,
 }
 
 /// What keeps a mapping from working.

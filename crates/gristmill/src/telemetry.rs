@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gristmill_broker::StopCode;
 use gristmill_mapping::status::Status;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub(crate) fn started(mappings: usize) {
     info!(version = env!("CARGO_PKG_VERSION"), mappings, "host started");
@@ -47,4 +47,28 @@ pub(crate) fn not_held(mapping: &str, path: &Path, error: &io::Error) {
 pub(crate) fn not_released(mapping: &str, path: &Path, error: &io::Error) {
     let path = path.display();
     error!(mapping, %path, %error, "cannot remove the file that holds the mapping");
+}
+
+/// A handler is not in the cache. Says that something takes a while.
+pub(crate) fn compiling(function: &str, bytes: usize, sha256: &str) {
+    info!(function, bytes, sha256, "compiling");
+}
+
+pub(crate) fn not_cached(function: &str, error: &io::Error) {
+    warn!(
+        function,
+        %error,
+        "what was compiled cannot be kept in data_dir/cache; it is compiled at the next start again"
+    );
+}
+
+pub(crate) fn cache_damaged(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "removed a damaged entry of the cache; compiling again");
+}
+
+pub(crate) fn cache_emptied(folder: &Path) {
+    warn!(
+        path = %folder.display(),
+        "others than this user could get into the cache, so it was emptied; compiling again"
+    );
 }

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::config::{BrokerConfig, Config, Credentials, MappingConfig, OnFailure};
 use crate::data_dir::DataDir;
+use crate::functions::{Environment, files};
 use crate::held::HoldFile;
 use crate::status::Entry;
 
@@ -34,9 +35,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker's name and a virtual host: what mappings must share to share a connection.
 type ConnectionKey = (String, String);
-
-/// Looks up an environment variable.
-type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Everything that mappings are made of.
 pub(crate) struct Wiring {
@@ -95,7 +93,10 @@ impl Wiring {
 
     /// The files by whose change a mapping may have become able to work.
     pub(crate) fn obstacles_of(&self, name: &str) -> Vec<PathBuf> {
-        vec![self.component_of(name), self.held.join(name)]
+        let function = self.config.functions.get(self.function_of(name));
+        let mut obstacles = function.map(files).unwrap_or_default();
+        obstacles.push(self.held.join(name));
+        obstacles
     }
 
     /// The file of a mapping's handler.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! One task owns the whole line ([`Mapping::run`]): no locks between its stages, and one `select!`.
-//! Only an invocation is a task of its own, on the guests' runtime. This crate names no broker and
+//! Only an invocation is a task of its own, on the guests' runtimes ([`Lanes`]). This crate names no broker and
 //! no engine, only the ports [`Source`](gristmill_broker::Source) and
 //! [`Function`](gristmill_invocation::Function).
 //!
@@ -20,6 +20,7 @@ pub mod batcher;
 pub mod consumer_timeout;
 mod driver;
 mod hold;
+mod lanes;
 pub mod lifetime;
 mod settings;
 mod slots;
@@ -29,5 +30,6 @@ mod telemetry;
 pub mod verdict;
 
 pub use hold::Hold;
+pub use lanes::Lanes;
 pub use settings::{BatchLimits, GiveUp, OnFailure, Settings};
 pub use supervisor::{Finished, Mapping, Ports};

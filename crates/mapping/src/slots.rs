@@ -1,4 +1,4 @@
-//! The invocations that are running: tasks on the guests' runtime.
+//! The invocations that are running: tasks on the guests' runtimes.
 //!
 //! They outlive an epoch. A function that is still at work on a batch of an ended epoch keeps its
 //! slot, so that `maximum_concurrency`, and with 1 the order, hold over a reconnect too.
@@ -6,14 +6,15 @@
 //! What must never happen: a batch in two invocations, or a guest on the threads that do I/O.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use gristmill_event::Envelope;
 use gristmill_invocation::{Function, Invocation, Report, Uuid};
-use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::batcher::Batch;
+use crate::lanes::Lanes;
 
 /// A batch back from its invocation.
 #[derive(Debug)]
@@ -28,13 +29,15 @@ pub(crate) struct Invoked {
 pub(crate) struct Slots<F> {
     function: Arc<F>,
     envelope: Arc<Envelope>,
-    guests: Handle,
+    lanes: Lanes,
+    /// Whether the function's last invocation computed for long; shared with those that run.
+    was_long: Arc<AtomicBool>,
     running: JoinSet<Invoked>,
 }
 
 impl<F: Function> Slots<F> {
-    pub(crate) fn new(function: Arc<F>, envelope: Arc<Envelope>, guests: Handle) -> Self {
-        Self { function, envelope, guests, running: JoinSet::new() }
+    pub(crate) fn new(function: Arc<F>, envelope: Arc<Envelope>, lanes: Lanes) -> Self {
+        Self { function, envelope, lanes, was_long: Arc::default(), running: JoinSet::new() }
     }
 
     pub(crate) fn function_name(&self) -> &str {
@@ -59,7 +62,7 @@ impl<F: Function> Slots<F> {
             let report = function.invoke(invocation).await;
             Invoked { batch, request_id, report }
         };
-        self.running.spawn_on(invocation, &self.guests);
+        self.lanes.spawn_in(&mut self.running, &self.was_long, invocation);
     }
 
     /// The next invocation that ends; waits for ever while none runs.

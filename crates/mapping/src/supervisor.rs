@@ -15,7 +15,6 @@ use futures_util::future::{Either, select};
 use gristmill_broker::{Disposition, Epoch, Source};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::driver::{Driver, Ended, Tools};
 use crate::hold::Hold;
+use crate::lanes::Lanes;
 use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::status::{Board, Change};
@@ -50,7 +50,7 @@ pub enum Finished {
 /// What a mapping has around it besides its broker and its function.
 pub struct Ports {
     /// The runtime on which the function runs; it must not be the one that does I/O.
-    pub guests: Handle,
+    pub guests: Lanes,
     /// Where the mapping writes its status and its counts.
     pub board: Arc<Board>,
     /// What remembers that the mapping must not go on.

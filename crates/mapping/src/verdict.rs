@@ -31,6 +31,8 @@ pub struct Circumstances {
     pub finishing: bool,
     /// How often the batch was handed to the function, this time included.
     pub attempts: u32,
+    /// How long the batch may still rest before its deliveries are unsettled for too long.
+    pub time_left: Duration,
     /// A random number in 0.0..1.0.
     pub jitter: f64,
 }
@@ -38,7 +40,8 @@ pub struct Circumstances {
 /// Decides about a batch.
 ///
 /// A failed batch is tried again for ever; that is how Lambda treats a RabbitMQ queue, where a
-/// message leaves only when it was handled or has expired. A function may say when it wants it.
+/// message leaves only when it was handled or has expired. A function may say when it wants it, and
+/// gets it sooner where the broker would not leave it unsettled for so long.
 #[must_use]
 pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) -> Verdict {
     if circumstances.epoch_ended {
@@ -50,7 +53,7 @@ pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) 
     } else if circumstances.finishing {
         Verdict::Requeue
     } else if let Outcome::RetryAfter(wait, _) = outcome {
-        Verdict::Retry(*wait)
+        Verdict::Retry((*wait).min(circumstances.time_left))
     } else {
         Verdict::Retry(retry.wait(circumstances.attempts, circumstances.jitter))
     }
@@ -227,15 +230,18 @@ mod tests {
             epoch_ended: bool,
             finishing: bool,
             attempts in 1u32..100,
+            seconds_left in 0u64..100,
             jitter in 0.0..1.0f64,
         ) {
-            let circumstances = Circumstances { epoch_ended, finishing, attempts, jitter };
+            let time_left = Duration::from_secs(seconds_left);
+            let circumstances =
+                Circumstances { epoch_ended, finishing, attempts, time_left, jitter };
             let verdict = decide(&outcome, &Backoff::RETRY, circumstances);
             prop_assert_eq!(verdict == Verdict::Ack, outcome.is_success() && !epoch_ended);
             prop_assert_eq!(verdict == Verdict::Stale, epoch_ended);
             prop_assert!(!(finishing && matches!(verdict, Verdict::Retry(_))));
             if let (Outcome::RetryAfter(after, _), Verdict::Retry(wait)) = (&outcome, verdict) {
-                prop_assert_eq!(*after, wait);
+                prop_assert_eq!(wait, time_left.min(*after));
             }
         }
     }

@@ -108,7 +108,8 @@ fn link_component(engine: &Engine, component: &Component) -> Result<Entry, Refus
 
 fn link_module(engine: &Engine, module: &wasmtime::Module) -> Result<Entry, Refusal> {
     let start = module.get_export(START);
-    if !start.is_some_and(|start| start.func().is_some()) {
+    let start = start.as_ref().and_then(|start| start.func());
+    if !start.is_some_and(|start| start.params().len() == 0 && start.results().len() == 0) {
         return Err(Refusal::CoreModule);
     }
     let instance = engine.modules().instantiate_pre(module).map_err(|e| {

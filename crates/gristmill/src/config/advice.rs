@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::function::overlaps;
 use super::{Config, Credentials, MappingConfig, OnFailure};
 
 /// One sentence for each finding: brokers first, then mappings, then functions.
@@ -10,6 +11,7 @@ pub(super) fn advice(config: &Config) -> Vec<String> {
     advice.extend(competing_mappings(config));
     advice.extend(rejecting_mappings(config));
     advice.extend(unused_functions(config));
+    advice.extend(handlers_in_reach(config));
     advice
 }
 
@@ -68,4 +70,23 @@ fn unused_functions(config: &Config) -> Vec<String> {
     unused
         .map(|name| format!("function.{name} is used by no mapping, so nothing calls it"))
         .collect()
+}
+
+/// Functions that may write where handlers stand.
+fn handlers_in_reach(config: &Config) -> Vec<String> {
+    let mut advice = Vec::new();
+    for (name, function) in &config.functions {
+        for dir in function.grants.dirs.iter().filter(|dir| dir.write) {
+            let handlers = config.functions.iter();
+            let reached = handlers.filter(|(_, other)| overlaps(&dir.host, &other.component));
+            advice.extend(reached.map(|(other, _)| {
+                format!(
+                    "function.{name} may write in {}, where the handler of function.{other} stands, \
+                     and could put another in its place; grant it a directory without handlers",
+                    dir.host.display()
+                )
+            }));
+        }
+    }
+    advice
 }

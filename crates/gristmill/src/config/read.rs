@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gristmill_mapping::consumer_timeout::{MARGIN, latest_start};
-use gristmill_sandbox::{FUEL_PER_SECOND, MEMORY_MAX_BYTES, TIMEOUT_MAX};
+use gristmill_sandbox::EngineSettings;
 use toml::de::{DeTable, DeValue};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use super::error::Problems;
 use super::section::Section;
 use super::{
     BrokerConfig, Config, ConfigError, FunctionConfig, HostConfig, LogFormat, MappingConfig,
-    OnFailure, broker, value,
+    OnFailure, broker, function, value,
 };
 
 /// The longest batching window, Lambda's.
@@ -27,11 +27,10 @@ const WINDOW_MAX: Duration = Duration::from_secs(300);
 /// The longest drain, well over what the longest timeout needs.
 const DRAIN_MAX: Duration = Duration::from_secs(3600);
 
-/// From what a small handler needs for its stack and data to all that 32-bit WebAssembly addresses.
-const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
-
-/// The most is chosen so that the budget of the longest timeout, 840 s, fits an `i64`.
-const FUEL: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
+/// The compiler's range of deadlines, and its default: large Python handlers take some seconds.
+const COMPILE_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The batch size and batching window of a mapping that sets none.
 const BATCH_SIZE: NonZeroU16 = NonZeroU16::new(100).unwrap();
@@ -74,9 +73,10 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
     let (broker_names, brokers) =
         root.table("broker").each(|section| broker::read(section, folder));
     let (function_names, functions) =
-        root.table("function").each(|section| function(section, folder));
+        root.table("function").each(|section| function::read(section, folder, &host));
     let mut uuids = BTreeSet::new();
     let (brokers, functions) = (BTreeMap::from_iter(brokers), BTreeMap::from_iter(functions));
+    let functions: BTreeMap<String, FunctionConfig> = functions;
     let (_, mappings) = root.table("mapping").each(|mut section| {
         let mut mapping = mapping(&mut section, &broker_names, &function_names, &mut uuids);
         if let Some(mapping) = &mut mapping {
@@ -116,6 +116,7 @@ fn together(
 
 fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
     let drain_range = Duration::ZERO..=DRAIN_MAX;
+    let pool = EngineSettings::default();
     let host = HostConfig {
         data_dir: section.or("data_dir", folder.join("data"), |value| value::path(value, folder)),
         region: section.or("region", "us-east-1".to_owned(), region),
@@ -125,6 +126,15 @@ fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
         }),
         log_format: section.or("log_format", LogFormat::Text, log_format),
         listen: section.optional("listen", listen),
+        instances_max: section.or("instances_max", pool.instances_max, |value| {
+            value::integer(value, 1..=EngineSettings::INSTANCES_MOST)
+        }),
+        memory_max_bytes: section.or("memory_max", pool.memory_max_bytes, |value| {
+            value::size(value, function::MEMORY_BYTES)
+        }),
+        compile_timeout: section.or("compile_timeout", COMPILE_TIMEOUT, |value| {
+            value::duration_in(value, COMPILE_TIMEOUTS)
+        }),
     };
     section.finish();
     host
@@ -167,35 +177,6 @@ fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     written.parse().map_err(|_| {
         format!("{written:?} is not an address with a port, such as \"127.0.0.1:9480\"")
     })
-}
-
-fn function(mut section: Section<'_, '_>, folder: &Path) -> Option<FunctionConfig> {
-    let component = section
-        .required("component", "the path of the handler", |value| value::path(value, folder));
-    let timeout = section.or("timeout", TIMEOUT_MAX, timeout);
-    let memory_bytes =
-        section.or("memory", MEMORY_MAX_BYTES, |value| value::size(value, MEMORY_BYTES));
-    let fuel_per_second =
-        section.or("fuel_per_second", FUEL_PER_SECOND, |value| value::integer(value, FUEL));
-    let instance_reuse = section.or("instance_reuse", true, value::boolean);
-    section.finish();
-    let component = component?;
-    Some(FunctionConfig { component, timeout, memory_bytes, fuel_per_second, instance_reuse })
-}
-
-fn timeout(value: &DeValue<'_>) -> Result<Duration, String> {
-    let timeout = value::duration(value)?;
-    if timeout > TIMEOUT_MAX {
-        return Err(format!(
-            "{} is more than 14m, the longest that Lambda's event source mapping for Amazon MQ \
-             lets a function run",
-            value::string(value)?
-        ));
-    }
-    if timeout.is_zero() {
-        return Err(format!("{} leaves no time to run; write at least 1ms", value::string(value)?));
-    }
-    Ok(timeout)
 }
 
 fn mapping(

@@ -122,6 +122,49 @@ impl<'p, 't> Section<'p, 't> {
         (names, sections)
     }
 
+    /// Takes every value in this table, whatever its key.
+    pub(super) fn values<T>(
+        mut self,
+        read: impl Fn(&str, &DeValue<'t>) -> Result<T, String>,
+    ) -> Vec<(String, T)> {
+        let mut values = Vec::new();
+        for (key, value) in std::mem::take(&mut self.left) {
+            match read(key.get_ref(), value.get_ref()) {
+                Ok(read) => values.push((key.into_inner().into_owned(), read)),
+                Err(message) => {
+                    let path = self.path_of(key.get_ref());
+                    self.problems.add(value.span().start, &path, message);
+                }
+            }
+        }
+        values
+    }
+
+    /// Takes an array of tables, each read as a section of its own; an absent one is empty.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(Section<'_, 't>) -> Option<T>,
+    ) -> Vec<T> {
+        self.known.push(key);
+        let Some(value) = self.left.remove(key) else { return Vec::new() };
+        let (at, path) = (value.span().start, self.path_of(key));
+        let value = value.into_inner();
+        let DeValue::Array(array) = value else {
+            self.problems.add(at, &path, value::wrong_type(&value, "an array of tables"));
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (number, value) in array.into_iter().enumerate() {
+            let (at, path) = (value.span().start, format!("{path}[{number}]"));
+            if let Some(left) = into_table(value, &path, self.problems) {
+                let problems = &mut *self.problems;
+                sections.extend(read(Section { path, at, left, known: Vec::new(), problems }));
+            }
+        }
+        sections
+    }
+
     /// Ends the reading: what nobody asked for is unknown.
     pub(super) fn finish(mut self) {
         for (key, _) in std::mem::take(&mut self.left) {

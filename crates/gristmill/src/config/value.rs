@@ -202,7 +202,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// Writes a size in the largest unit that leaves a whole number, as the file would.
-fn size_text(bytes: u64) -> String {
+pub(super) fn size_text(bytes: u64) -> String {
     match SIZE_UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),

@@ -21,6 +21,9 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             drain_timeout: 90s,
             log_format: Json,
             listen: None,
+            instances_max: 1000,
+            memory_max_bytes: 4294967296,
+            compile_timeout: 300s,
         },
         brokers: {
             "local": BrokerConfig {
@@ -62,7 +65,16 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 timeout: 90s,
                 memory_bytes: 1073741824,
                 fuel_per_second: 5000000000,
+                reserved_concurrency: None,
                 instance_reuse: false,
+                instance_max_invocations: None,
+                trusted: false,
+                environment: {},
+                grants: Grants {
+                    dirs: [],
+                    network: [],
+                    http: [],
+                },
             },
         },
         mappings: {
@@ -137,6 +149,9 @@ fn an_empty_file_is_all_defaults() {
         drain_timeout: 30s,
         log_format: Text,
         listen: None,
+        instances_max: 1000,
+        memory_max_bytes: 4294967296,
+        compile_timeout: 300s,
     }
     "#);
 }
@@ -278,4 +293,108 @@ fn advice_names_what_is_seldom_meant() {
     mapping.second leaves given-up messages to the dead-letter exchange of the queue "audit"; make sure that it has one (rabbitmqctl list_queues name arguments policy), for without it they are deleted
     function.idle is used by no mapping, so nothing calls it
     "#);
+}
+
+#[test]
+fn what_a_function_is_given_is_as_written_and_its_literals_are_hidden() {
+    let config = parse(
+        r#"
+        [function.f]
+        component = "f.wasm"
+        reserved_concurrency = 3
+        instance_max_invocations = 1000
+        trusted = true
+        environment = { TABLE = "hunter2", TOKEN = "env:F_TOKEN", KEY = "file:f.key" }
+        [function.f.allow]
+        dirs = [{ host = "in", guest = "/in" }, { host = "/out", guest = "/out", write = true }]
+        network = ["DB.local:5432", "[::1]:53"]
+        http = ["api.example.com", "localhost:8080"]
+        "#,
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_debug_snapshot!(config.functions["f"], @r#"
+    FunctionConfig {
+        component: "etc/f.wasm",
+        timeout: 840s,
+        memory_bytes: 134217728,
+        fuel_per_second: 20000000000,
+        reserved_concurrency: Some(
+            3,
+        ),
+        instance_reuse: true,
+        instance_max_invocations: Some(
+            1000,
+        ),
+        trusted: true,
+        environment: {
+            "KEY": File(
+                "etc/f.key",
+            ),
+            "TABLE": Literal(
+                [hidden],
+            ),
+            "TOKEN": Environment(
+                "F_TOKEN",
+            ),
+        },
+        grants: Grants {
+            dirs: [
+                DirGrant {
+                    host: "etc/in",
+                    guest: "/in",
+                    write: false,
+                },
+                DirGrant {
+                    host: "/out",
+                    guest: "/out",
+                    write: true,
+                },
+            ],
+            network: [
+                Address {
+                    host: Name(
+                        "db.local",
+                    ),
+                    port: 5432,
+                },
+                Address {
+                    host: Ip(
+                        ::1,
+                    ),
+                    port: 53,
+                },
+            ],
+            http: [
+                HttpHost {
+                    host: Name(
+                        "api.example.com",
+                    ),
+                    port: None,
+                },
+                HttpHost {
+                    host: Name(
+                        "localhost",
+                    ),
+                    port: Some(
+                        8080,
+                    ),
+                },
+            ],
+        },
+    }
+    "#);
+}
+
+#[test]
+fn a_handler_that_could_replace_another_is_advised_against() {
+    let config = parse(
+        "[function.f]\ncomponent = 'plugins/f.wasm'\n\
+         [function.g]\ncomponent = 'g.wasm'\n\
+         allow.dirs = [{ host = 'plugins', guest = '/p', write = true }]\n",
+    );
+    let advice = config.advice();
+    let advice = advice.iter().find(|advice| advice.contains("may write in")).unwrap();
+    assert!(
+        advice.starts_with("function.g may write in etc/plugins, where the handler of function.f")
+    );
 }

@@ -74,8 +74,8 @@ fn tables_have_to_be_tables() {
 fn unknown_keys_get_the_nearest_or_all() {
     assert_snapshot!(refused("[host]\ndrain_timout = '1s'\nport = 80\n\"a\\nb\" = 1"), @r#"
     gristmill.toml:2: host.drain_timout: unknown key; did you mean `drain_timeout`?
-    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`
-    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`
+    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`, `instances_max`, `memory_max`, `compile_timeout`
+    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`, `instances_max`, `memory_max`, `compile_timeout`
     "#);
 }
 
@@ -289,4 +289,51 @@ fn giving_up_needs_a_place() {
 #[test]
 fn window_and_timeout_that_reach_the_consumer_timeout() {
     assert_snapshot!(refused(&consumer_timeout("15m1s", "1s", "14m")), @"gristmill.toml:8: mapping.m: its `maximum_batching_window` (1s) and the `timeout` of its function (14m) have to be together below 14m1s, which is broker.b.consumer_timeout less a minute: the broker closes the channel of a consumer that keeps a message for longer; shorten them, or raise consumer_timeout in the broker and here");
+}
+
+#[test]
+fn what_a_function_cannot_be_given_is_refused_with_what_to_write() {
+    let text = r#"
+[host]
+memory_max = "64MiB"
+instances_max = 10
+[function.f]
+component = "f.wasm"
+memory = "65MiB"
+reserved_concurrency = 11
+instance_max_invocations = 0
+[function.f.environment]
+AWS_REGION = "x"
+"A-B" = "x"
+N = 1
+E = "env:"
+[function.f.allow]
+dirs = [
+    { host = "./data/cache", guest = "/x" },
+    { host = "x", guest = "x" },
+    { host = "y", guest = "/y", writable = true },
+    { host = "z", guest = "/y" },
+    "q",
+]
+network = ["db.local", "db:0"]
+http = "api.example.com"
+sockets = []
+"#;
+    assert_snapshot!(refused(text), @r#"
+    gristmill.toml:7: function.f.memory: is more than host.memory_max, 64MiB; lower it, or raise the other
+    gristmill.toml:8: function.f.reserved_concurrency: 11 is out of range; it has to be between 1 and 10
+    gristmill.toml:9: function.f.instance_max_invocations: 0 is out of range; it has to be between 1 and 4294967295
+    gristmill.toml:11: function.f.environment.AWS_REGION: is set by the host, as AWS Lambda sets it; take it out
+    gristmill.toml:12: function.f.environment.A-B: is no name of a variable: letters a-z and A-Z, digits and `_`, not beginning with a digit
+    gristmill.toml:13: function.f.environment.N: is an integer, but has to be a string
+    gristmill.toml:14: function.f.environment.E: names no variable after env:
+    gristmill.toml:17: function.f.allow.dirs[0].host: and host.data_dir are one in the other: what the host keeps there is trusted; grant another directory
+    gristmill.toml:18: function.f.allow.dirs[1].guest: "x" is no absolute path, such as "/data"
+    gristmill.toml:19: function.f.allow.dirs[2].writable: unknown key; choose from `host`, `guest`, `write`
+    gristmill.toml:20: function.f.allow.dirs[3].guest: "/y" is the name of another directory too
+    gristmill.toml:21: function.f.allow.dirs[4]: is a string, but has to be a table
+    gristmill.toml:23: function.f.allow.network: "db.local" has no port; write HOST:PORT, such as "db.local:5432"
+    gristmill.toml:24: function.f.allow.http: is a string, but has to be an array of strings
+    gristmill.toml:25: function.f.allow.sockets: unknown key; choose from `dirs`, `network`, `http`
+    "#);
 }

@@ -50,7 +50,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         if let Some(first) = batch.first_token() {
             self.running.insert(first.tag, batch.arrived());
         }
-        let wait_max = self.settings.latest_start.saturating_sub(self.oldest_age(&batch, now));
+        let wait_max = self.time_left(&batch, now);
         self.slots.start(batch, wait_max);
         ControlFlow::Continue(())
     }
@@ -59,6 +59,11 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     /// patience with the oldest of all unsettled deliveries.
     fn may_start(&self, batch: &Batch, at: Instant) -> bool {
         self.oldest_age(batch, at) <= self.settings.latest_start
+    }
+
+    /// How long an invocation of this batch can be put off.
+    fn time_left(&self, batch: &Batch, now: Instant) -> Duration {
+        self.settings.latest_start.saturating_sub(self.oldest_age(batch, now))
     }
 
     /// The age that the oldest of all unsettled deliveries, those of this batch among them, has at
@@ -114,6 +119,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             epoch_ended,
             finishing: matches!(self.phase, Phase::Finishing { .. }),
             attempts: batch.attempts(),
+            time_left: self.time_left(&batch, now),
             jitter: fastrand::f64(),
         };
         match decide(&report.outcome, &self.settings.retry, circumstances) {

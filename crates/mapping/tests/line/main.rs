@@ -2,6 +2,7 @@
 //! paused time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod chaos;
 mod drain;
 mod limits;

@@ -11,7 +11,7 @@ use gristmill_event::{BasicProperties, EVENT_BYTES_MAX, Envelope};
 use gristmill_invocation::{Function, Invocation, Outcome, Report};
 use gristmill_mapping::backoff::Backoff;
 use gristmill_mapping::status::{Board, Status};
-use gristmill_mapping::{BatchLimits, Finished, GiveUp, Hold, Mapping, Ports, Settings};
+use gristmill_mapping::{BatchLimits, Finished, GiveUp, Hold, Lanes, Mapping, Ports, Settings};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -158,7 +158,7 @@ impl Line {
         let (board, hold) = (Arc::<Board>::default(), Arc::<Held>::default());
         let nudge = Arc::<Notify>::default();
         let ports = Ports {
-            guests: Handle::current(),
+            guests: Lanes::one(Handle::current()),
             board: Arc::clone(&board),
             hold: hold.clone(),
             nudge: Arc::clone(&nudge),

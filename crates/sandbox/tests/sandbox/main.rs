@@ -8,9 +8,25 @@ mod support;
 
 mod calls;
 
+mod files;
+
+mod kinds;
+
 mod limits;
 
+mod misbehaviour;
+
+mod modules;
+
+mod native;
+
+mod network;
+
 mod output;
+
+mod pool;
+
+mod same;
 
 mod shapes;
 

@@ -1,11 +1,12 @@
 //! What the tests share: one engine, guests by name, events, and captured log lines.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use gristmill_invocation::{Function, Invocation, Report, Uuid};
+use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
 use gristmill_sandbox::{
     Code, Engine, EngineSettings, FunctionSettings, Limits, LoadError, LoadedFunction,
 };
@@ -24,15 +25,52 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
     std::fs::read(gristmill_testkit::guests::component(name)).unwrap()
 }
 
+/// A component whose `handle-batch` is the function `handle` of a core module with these fields,
+/// and with `pages` of memory. Events lie at 1024, answers may lie below.
+pub(crate) fn component_of(pages: u32, fields: &str) -> Vec<u8> {
+    component_with(
+        "",
+        &format!(
+            r#"(memory (export "memory") {pages})
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+               {fields}"#
+        ),
+    )
+}
+
+/// The same with imports of the component, and with a memory and a `realloc` of the module's own.
+pub(crate) fn component_with(imports: &str, module: &str) -> Vec<u8> {
+    wat::parse_str(format!(
+        r#"(component
+            {imports}
+            (core module $m {module})
+            (core instance $i (instantiate $m))
+            (func (export "handle-batch")
+                (param "event" string) (result (result (option string) (error string)))
+                (canon lift (core func $i "handle")
+                    (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#
+    ))
+    .unwrap()
+}
+
 /// Loads a handler from its bytes.
 pub(crate) fn load_bytes(
     bytes: &[u8],
     settings: FunctionSettings,
 ) -> Result<LoadedFunction, LoadError> {
+    load_in(&ENGINE, bytes, settings)
+}
+
+/// The same in an engine of the test's own.
+pub(crate) fn load_in(
+    engine: &Engine,
+    bytes: &[u8],
+    settings: FunctionSettings,
+) -> Result<LoadedFunction, LoadError> {
     let function = settings.name.clone();
-    let code = Code::compile(&ENGINE, bytes);
+    let code = Code::compile(engine, bytes);
     let code = code.map_err(|refusal| LoadError { function, refusal })?;
-    LoadedFunction::load(&ENGINE, &code, settings)
+    LoadedFunction::load(engine, &code, settings)
 }
 
 /// Loads a built guest under its own name.
@@ -50,6 +88,25 @@ pub(crate) fn load_with(name: &str, settings: FunctionSettings) -> LoadedFunctio
 /// Calls a function once, on the thread of the test.
 pub(crate) async fn call(function: &LoadedFunction, event: &str) -> Report {
     function.invoke(invocation(event)).await
+}
+
+/// What a call answered that succeeded with an answer.
+pub(crate) async fn answer(function: &LoadedFunction, event: &str) -> String {
+    match call(function, event).await.outcome {
+        Outcome::Succeeded(Some(answer)) => answer,
+        other => panic!("no answer to {event}: {other:?}"),
+    }
+}
+
+/// An error with all its causes.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// A first call with an event, which may wait for long.

@@ -1,0 +1,366 @@
+//! Granted directories: what is in them is there, and nothing else is, whatever the path.
+#![cfg(unix)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use gristmill_sandbox::{DirGrant, FunctionSettings, Grants, LoadedFunction, Refusal};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Captured, answer, guest, load_bytes, load_with};
+
+const SECRET: &str = "the secret";
+
+/// A granted folder with a secret beside it, and every kind of link between the two.
+struct Place {
+    root: TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place { root };
+        let (inside, outside) = (place.inside(), place.outside());
+        fs::create_dir_all(inside.join("dir/deep")).unwrap();
+        fs::create_dir_all(&outside).unwrap();
+        fs::write(inside.join("plain"), "plain").unwrap();
+        fs::write(inside.join("dir/inner"), "inner").unwrap();
+        fs::write(outside.join("secret"), SECRET).unwrap();
+        for (target, link) in [
+            ("../outside", "out"),
+            ("..", "up"),
+            (".", "here"),
+            ("dir/../../outside/secret", "zigzag"),
+            ("../outside/secret", "chain0"),
+            ("chain0", "chain1"),
+            ("dir/chain3", "chain2"),
+            ("../chain1", "dir/chain3"),
+            ("../..", "dir/up"),
+            ("loop", "loop"),
+            ("dir/inner", "within"),
+            ("/etc/passwd", "passwd"),
+            ("/", "top"),
+            ("/proc/self/root", "proc"),
+        ] {
+            symlink(target, inside.join(link)).unwrap();
+        }
+        symlink(outside.join("secret"), inside.join("absolute")).unwrap();
+        symlink(inside.join("plain"), inside.join("home")).unwrap();
+        place
+    }
+
+    fn inside(&self) -> PathBuf {
+        self.root.path().join("inside")
+    }
+
+    fn outside(&self) -> PathBuf {
+        self.root.path().join("outside")
+    }
+
+    /// Everything below the root: contents of files, targets of links.
+    fn content(&self) -> BTreeMap<PathBuf, String> {
+        fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {
+            for entry in fs::read_dir(dir).unwrap() {
+                let (path, kind) = entry.map(|e| (e.path(), e.file_type().unwrap())).unwrap();
+                let content = if kind.is_dir() {
+                    walk(&path, found);
+                    "a directory".to_owned()
+                } else if kind.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else {
+                    fs::read_to_string(&path).unwrap()
+                };
+                found.insert(path, content);
+            }
+        }
+        let mut found = BTreeMap::new();
+        walk(self.root.path(), &mut found);
+        found
+    }
+
+    fn function(&self, write: bool) -> LoadedFunction {
+        load_with("files", settings(self.inside(), write))
+    }
+}
+
+fn settings(host: PathBuf, write: bool) -> FunctionSettings {
+    let dirs = vec![DirGrant { host, guest: "/data".to_owned(), write }];
+    FunctionSettings { grants: Grants { dirs, ..Grants::default() }, ..FunctionSettings::default() }
+}
+
+async fn act(function: &LoadedFunction, event: Value) -> Value {
+    serde_json::from_str(&answer(function, &event.to_string()).await).unwrap()
+}
+
+/// What every call said about a path; `None` for what was done.
+async fn everything(function: &LoadedFunction, path: &str) -> BTreeMap<String, Option<String>> {
+    let said = act(function, json!({ "do": "everything", "path": path })).await;
+    let said: BTreeMap<String, Value> = serde_json::from_value(said).unwrap();
+    said.into_iter()
+        .map(|(call, said)| (call, said["refused"].as_str().map(str::to_owned)))
+        .collect()
+}
+
+#[tokio::test]
+async fn without_a_grant_there_is_no_directory() {
+    let function = load_with("files", FunctionSettings::default());
+    assert_eq!(act(&function, json!({ "do": "list" })).await, json!([]));
+}
+
+#[tokio::test]
+async fn what_is_granted_for_reading_is_read_and_not_changed() {
+    let place = Place::new();
+    let function = place.function(false);
+    assert_eq!(act(&function, json!({ "do": "list" })).await, json!(["/data"]));
+    for (path, content) in
+        [("plain", "plain"), ("dir/inner", "inner"), ("dir/../plain", "plain"), ("within", "inner")]
+    {
+        assert_eq!(act(&function, json!({ "do": "read", "path": path })).await, json!(content));
+    }
+    let before = place.content();
+    let captured = Captured::start();
+    for path in ["plain", "dir", "dir/inner", "new", "within", "."] {
+        for (call, refused) in everything(&function, path).await {
+            let reads = ["read", "open as directory", "stat", "hash", "read link"];
+            assert!(reads.contains(&call.as_str()) || refused.is_some(), "{call} {path}");
+        }
+    }
+    assert_eq!(place.content(), before);
+    let told: Vec<String> = captured.take().iter().map(|line| line["refused"].clone()).collect();
+    assert!(told.contains(&"open \"new\"".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_is_granted_for_writing_is_changed() {
+    let place = Place::new();
+    let function = place.function(true);
+    for path in ["plain", "new", "dir/inner", "dir/new", "home/../dir/x"] {
+        let outcome = act(&function, json!({ "do": "write", "path": path })).await;
+        if path.starts_with("home") {
+            assert!(outcome["refused"].is_string(), "{path}: {outcome}");
+        } else {
+            assert_eq!(outcome, json!("ok"), "{path}");
+            assert_eq!(fs::read_to_string(place.inside().join(path)).unwrap(), "written");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_outside_of_a_writable_directory_is_reached_by_any_call() {
+    let place = Place::new();
+    let function = place.function(true);
+    let outside = place.outside();
+    let paths = [
+        "/etc/passwd",
+        "../..",
+        "../outside/secret",
+        "../outside/new",
+        "dir/../../outside/secret",
+        "dir/deep/../../../outside/secret",
+        "up/outside/secret",
+        "dir/up/outside/new",
+        "out/secret",
+        "out/new",
+        "out/../../outside/secret",
+        "top/etc/passwd",
+        "proc/etc/passwd",
+        "here/here/up/outside/secret",
+        outside.to_str().unwrap(),
+        "/data/plain",
+        "//data/plain",
+        "",
+        "plain\0",
+    ];
+    let before = place.content();
+    for path in paths {
+        for (call, refused) in everything(&function, path).await {
+            assert!(refused.is_some(), "{call} {path:?}");
+        }
+        assert_eq!(place.content(), before, "{path}");
+    }
+    // To look at a link is no way through it, and it may be removed; so here only reading and writing.
+    for path in ["chain0", "chain1", "chain2", "zigzag", "absolute", "passwd", "loop", "home"] {
+        for what in ["read", "write"] {
+            let said = act(&function, json!({ "do": what, "path": path })).await;
+            assert!(said["refused"].is_string(), "{what} {path}: {said}");
+        }
+    }
+    assert_eq!(place.content(), before);
+}
+
+#[tokio::test]
+async fn a_link_that_a_handler_makes_leads_nowhere_either() {
+    let place = Place::new();
+    let function = place.function(true);
+    let before = place.content();
+    let said = act(&function, json!({ "do": "link", "path": "/etc/passwd" })).await;
+    assert!(said["refused"].is_string(), "an absolute target: {said}");
+    let said = act(&function, json!({ "do": "link", "path": "../outside/secret" })).await;
+    let read = act(&function, json!({ "do": "read", "path": "made" })).await;
+    assert!(read["refused"].is_string(), "made: {said}, read: {read}");
+    fs::remove_file(place.inside().join("made")).ok();
+    assert_eq!(place.content(), before);
+}
+
+#[tokio::test]
+async fn ten_thousand_odd_names_read_nothing_but_what_is_inside() {
+    let place = Place::new();
+    let function = place.function(true);
+    let before = place.content();
+    let long = "a".repeat(300);
+    let absolute = place.outside().to_str().unwrap().to_owned();
+    let pieces = [
+        "..",
+        ".",
+        "",
+        "plain",
+        "dir",
+        "deep",
+        "inner",
+        "secret",
+        "outside",
+        "inside",
+        "out",
+        "up",
+        "here",
+        "zigzag",
+        "chain0",
+        "chain1",
+        "chain2",
+        "chain3",
+        "loop",
+        "within",
+        "passwd",
+        "top",
+        "proc",
+        "absolute",
+        "home",
+        "etc",
+        "\0",
+        "..\0",
+        "plain\0",
+        "%2e%2e",
+        "%2f",
+        "..%2f",
+        "..\\",
+        "\\",
+        "．．",
+        "‥",
+        "／",
+        "․․",
+        "..;",
+        "...",
+        " ",
+        ".. ",
+        "~",
+        "$HOME",
+        "CON",
+        "C:",
+        "\u{202e}",
+        "\u{feff}..",
+        "ﬀ",
+        "PLAIN",
+        &long,
+        &absolute,
+    ];
+    // Always the same names: a failure can be looked into.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let mut paths: Vec<String> = pieces.iter().map(|&piece| piece.to_owned()).collect();
+    while paths.len() < 10_000 {
+        let count = 1 + random(7);
+        // One half of honest names, or next to none of the paths would get anywhere.
+        let honest = ["dir", "here", ".", "..", "", "plain", "inner", "within"];
+        let mut piece = || match random(2) {
+            0 => honest[random(honest.len())],
+            _ => pieces[random(pieces.len())],
+        };
+        let parts: Vec<&str> = (0..count).map(|_| piece()).collect();
+        let start = ["", "", "", "/", "//", "./", "../"][random(7)];
+        paths.push(format!("{start}{}", parts.join("/")));
+    }
+    paths.push(format!("{}outside/secret", "../".repeat(2_000)));
+    let read = act(&function, json!({ "do": "read all", "paths": paths })).await;
+    assert_eq!(read["contents"], json!(["inner", "plain"]));
+    assert!(read["opened"].as_u64().unwrap() > 100, "some of the names are there: {read}");
+    assert_eq!(place.content(), before);
+}
+
+/// Changes a name again and again, until the flag says stop: now it is inside, now a link out.
+fn swap(inside: &Path, outside: &Path, stop: &AtomicBool, swaps: &AtomicU64) {
+    let (file, dir, next) = (inside.join("file"), inside.join("swapped"), inside.join("next"));
+    let (real, kept) = (inside.join("real"), inside.join("kept"));
+    fs::create_dir(&real).unwrap();
+    fs::write(real.join("secret"), "plain").unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        symlink(outside.join("secret"), &next).unwrap();
+        fs::rename(&next, &file).unwrap();
+        fs::rename(&real, &dir).unwrap();
+        fs::write(&next, "plain").unwrap();
+        fs::rename(&next, &file).unwrap();
+        fs::rename(&dir, &real).unwrap();
+        symlink("../outside", &dir).unwrap();
+        symlink("../outside/secret", &next).unwrap();
+        fs::rename(&next, &file).unwrap();
+        fs::remove_file(&dir).unwrap();
+        fs::hard_link(inside.join("plain"), &kept).unwrap();
+        fs::rename(&kept, &file).unwrap();
+        swaps.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_swapped_in_at_the_last_moment_is_not_followed_out() {
+    let place = Place::new();
+    let function = place.function(false);
+    let flags = Arc::new((AtomicBool::new(false), AtomicU64::new(0)));
+    let (inside, outside, shared) = (place.inside(), place.outside(), Arc::clone(&flags));
+    let swapping = thread::spawn(move || swap(&inside, &outside, &shared.0, &shared.1));
+    let mut said = Vec::new();
+    for path in ["file", "swapped/secret"] {
+        let event = json!({ "do": "read again", "path": path, "times": 10_000 });
+        said.push(act(&function, event).await);
+    }
+    flags.0.store(true, Ordering::Relaxed);
+    swapping.join().unwrap();
+    for read in said {
+        assert_eq!(read["contents"], json!(["plain"]), "{read}");
+        let opened = read["opened"].as_u64().unwrap();
+        assert!((1..10_000).contains(&opened), "it was there, and it was a link: {read}");
+    }
+    assert!(flags.1.load(Ordering::Relaxed) > 100);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_refused_with_its_path() {
+    let place = Place::new();
+    for missing in ["nowhere", "plain"] {
+        let path = place.inside().join(missing);
+        let error = load_bytes(&guest("files"), settings(path.clone(), false)).unwrap_err();
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(matches!(error.refusal, Refusal::Directory { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_goes_away_ends_the_call_and_not_the_function() {
+    let place = Place::new();
+    let function = place.function(false);
+    let away = place.root.path().join("away");
+    fs::rename(place.inside(), &away).unwrap();
+    let outcome = crate::support::call(&function, r#"{"do":"list"}"#).await.outcome;
+    assert!(outcome.to_string().contains("inside"), "{outcome}");
+    fs::rename(&away, place.inside()).unwrap();
+    assert_eq!(act(&function, json!({ "do": "list" })).await, json!(["/data"]));
+}
