@@ -11,9 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// The variable that says what is logged, in the syntax of tracing's `EnvFilter`.
 const FILTER_VARIABLE: &str = "GRISTMILL_LOG";
 
-/// The broker's client reports every closed channel by itself, and a handler's failed request is its
-/// own affair; the host says of both what there is to say.
-const FILTER_DEFAULT: &str = "info,lapin=off,wasmtime_wasi_http=off";
+/// The broker's client reports every closed channel by itself, and WASI what a handler calls; the host
+/// says of both what there is to say.
+const FILTER_DEFAULT: &str = "info,lapin=off,wasmtime_wasi=off";
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -201,9 +201,12 @@ impl Loader {
         if let Some(code) = self.cached(&key) {
             return Ok(code);
         }
+        let Some(cache) = &self.cache else {
+            return Ok(self.native(&self.compiler.compile(wasm)?)?);
+        };
         telemetry::compiling(function, wasm.len(), &content_hash(wasm));
         let native = self.compiler.compile(wasm)?;
-        if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.write(&key, &native)) {
+        if let Err(error) = cache.write(&key, &native) {
             telemetry::not_cached(function, &error);
         }
         Ok(self.native(&native)?)

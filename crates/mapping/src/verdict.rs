@@ -53,7 +53,9 @@ pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) 
     } else if circumstances.finishing {
         Verdict::Requeue
     } else if let Outcome::RetryAfter(wait, _) = outcome {
-        Verdict::Retry((*wait).min(circumstances.time_left))
+        // With no time left the whole wait ends the epoch, and the next one has time again.
+        let has_time = circumstances.time_left >= Duration::from_secs(1);
+        Verdict::Retry(if has_time { (*wait).min(circumstances.time_left) } else { *wait })
     } else {
         Verdict::Retry(retry.wait(circumstances.attempts, circumstances.jitter))
     }
@@ -241,7 +243,8 @@ mod tests {
             prop_assert_eq!(verdict == Verdict::Stale, epoch_ended);
             prop_assert!(!(finishing && matches!(verdict, Verdict::Retry(_))));
             if let (Outcome::RetryAfter(after, _), Verdict::Retry(wait)) = (&outcome, verdict) {
-                prop_assert_eq!(wait, time_left.min(*after));
+                prop_assert!(wait == *after || wait == time_left.min(*after));
+                prop_assert!(!wait.is_zero() || after.is_zero(), "no loop without a pause");
             }
         }
     }
