@@ -6,6 +6,7 @@
 
 mod batching;
 mod chaos;
+mod compiling;
 mod consumer_timeout;
 mod crashes;
 mod delivery_limit;

@@ -160,3 +160,55 @@ fn check_finds_what_is_wrong_before_anything_starts() {
     assert_eq!(code, 2);
     assert!(stderr.contains("missing.wasm of function `f`"), "{stderr}");
 }
+
+#[test]
+fn compile_makes_native_code_that_only_a_trusting_user_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let native = folder.path().join("echo.cwasm");
+    let native = native.to_str().unwrap();
+    let event = event(folder.path());
+    let (code, _, stderr) = gristmill(&["compile", &guest("echo"), "-o", native]);
+    assert_eq!(code, 0, "{stderr}");
+    let (code, _, stderr) = gristmill(&["invoke", native, "--event", &event]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("set trusted = true"), "{stderr}");
+    let (code, stdout, _) = gristmill(&["invoke", native, "--event", &event, "--trusted"]);
+    assert_eq!((code, stdout.trim_end()), (0, fs::read_to_string(&event).unwrap().as_str()));
+
+    let cases: &[(&[&str], &str)] = &[
+        (&["compile", &guest("echo"), "-o", "no/such/folder"], "cannot write no/such/folder"),
+        (&["compile", &event, "-o", native], "the file is not WebAssembly"),
+        (&["compile", native, "-o", native], "compiled ahead of time"),
+    ];
+    for (arguments, says) in cases {
+        let (code, _, stderr) = gristmill(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+    }
+    // Far too little for a compiler, which is ended rather than given more.
+    let arguments = ["compile", &guest("order-totals"), "-o", native, "--memory-max", "16MiB"];
+    let output = Command::new(env!("CARGO_BIN_EXE_gristmill")).args(arguments).output().unwrap();
+    assert!(!output.status.success());
+}
+
+#[test]
+fn invoke_gives_a_handler_what_is_asked_for_and_nothing_else() {
+    let arguments = ["invoke", &guest("environment"), "--env", "A=1", "--env", "B=x=y"];
+    let (code, stdout, stderr) = gristmill(&arguments);
+    assert_eq!(code, 0, "{stderr}");
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    let variables = &told["variables"];
+    assert_eq!((&variables["A"], &variables["B"]), (&json!("1"), &json!("x=y")));
+    assert_eq!(variables["AWS_LAMBDA_FUNCTION_NAME"], "environment");
+    assert!(variables["PATH"].is_null(), "{stdout}");
+    for (option, value, says) in [
+        ("--env", "A", "write NAME=VALUE"),
+        ("--dir", "x", "write HOST::GUEST"),
+        ("--network", "db", "has no port"),
+        ("--dir", "/no/such::/x", "cannot open the granted directory /no/such"),
+    ] {
+        let (code, _, stderr) = gristmill(&["invoke", &guest("environment"), option, value]);
+        assert_eq!(code, 2, "{option} {value}: {stderr}");
+        assert!(stderr.contains(says), "{option} {value}: {stderr}");
+    }
+}

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A function that does not load stops its mappings and nothing else, and is loaded again when its
-//! file, or one with a value of its environment, has changed. What must never happen: native code
+//! file, or one with a value of its environment, has changed, or a granted directory has appeared. What must never happen: native code
 //! that is loaded though neither this installation made it nor the operator trusts it.
 
 use std::collections::BTreeMap;
@@ -281,6 +281,8 @@ struct Entry {
 #[derive(Debug)]
 struct Attempt {
     stamps: Vec<Stamp>,
+    /// Whether the granted directories were there.
+    dirs: Vec<bool>,
     loaded: Result<Arc<LoadedFunction>, Arc<FunctionError>>,
 }
 
@@ -312,12 +314,14 @@ impl Functions {
         let mut latest = entry.latest.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before the files are read: one that is still being written then has another one.
         let stamps: Vec<Stamp> = files(&entry.config).iter().map(|path| Stamp::of(path)).collect();
-        if let Some(attempt) = latest.as_ref().filter(|attempt| attempt.stamps == stamps) {
+        let dirs = entry.config.grants.dirs.iter().map(|dir| dir.host.is_dir()).collect();
+        let is_same = |attempt: &&Attempt| attempt.stamps == stamps && attempt.dirs == dirs;
+        if let Some(attempt) = latest.as_ref().filter(is_same) {
             return Some(attempt.loaded.clone());
         }
         let loaded = self.loader.load(name, &entry.config, entry.concurrency.clone());
         let loaded = loaded.map(Arc::new).map_err(Arc::new);
-        *latest = Some(Attempt { stamps, loaded: loaded.clone() });
+        *latest = Some(Attempt { stamps, dirs, loaded: loaded.clone() });
         Some(loaded)
     }
 }

@@ -94,7 +94,10 @@ impl Wiring {
     /// The files by whose change a mapping may have become able to work.
     pub(crate) fn obstacles_of(&self, name: &str) -> Vec<PathBuf> {
         let function = self.config.functions.get(self.function_of(name));
+        let dirs = function.into_iter().flat_map(|function| &function.grants.dirs);
+        let dirs: Vec<PathBuf> = dirs.map(|dir| dir.host.clone()).collect();
         let mut obstacles = function.map(files).unwrap_or_default();
+        obstacles.extend(dirs);
         obstacles.push(self.held.join(name));
         obstacles
     }

@@ -1,4 +1,4 @@
-//! Answers with all that it is told about where it runs: variables, arguments, working directory.
+//! Prints and answers with all that it is told about where it runs: variables, arguments, working directory.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ fn tell(_event: String) -> Answer {
         "arguments": get_arguments(),
         "directory": initial_cwd(),
     });
+    println!("{told}");
     Ok(Some(told.to_string()))
 }
 
