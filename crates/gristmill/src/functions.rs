@@ -185,8 +185,13 @@ impl Loader {
                     source => FunctionError::NotCompiled { function: function.to_owned(), source },
                 })
             }
-            // Refuses it for what it is.
-            _ => Ok(Code::compile(&self.engine, bytes).map_err(refused)?),
+            // Refused for what it is.
+            FileKind::Precompiled
+            | FileKind::Text
+            | FileKind::NativeProgram
+            | FileKind::Empty
+            | FileKind::CutShort
+            | FileKind::Other => Ok(Code::compile(&self.engine, bytes).map_err(refused)?),
         }
     }
 

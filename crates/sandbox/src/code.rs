@@ -10,6 +10,18 @@ use crate::engine::{self, Engine};
 use crate::error::Refusal;
 use crate::recognise::FileKind;
 
+/// Every kind of file that cannot be compiled, as a pattern.
+macro_rules! not_wasm {
+    () => {
+        FileKind::Precompiled
+            | FileKind::Text
+            | FileKind::NativeProgram
+            | FileKind::Empty
+            | FileKind::CutShort
+            | FileKind::Other
+    };
+}
+
 /// A handler's native code, ready to be linked. Cloning shares it.
 #[derive(Clone)]
 pub struct Code(pub(crate) Native);
@@ -44,7 +56,7 @@ impl Code {
             FileKind::CoreModule => {
                 Native::Module(Module::from_binary(engine, wasm).map_err(invalid)?)
             }
-            other => return Err(other.refusal(wasm)),
+            kind @ not_wasm!() => return Err(kind.refusal(wasm)),
         };
         native.prepared()
     }
@@ -65,14 +77,16 @@ impl Code {
         let engine = engine.wasmtime();
         let other = |e: wasmtime::Error| Refusal::OtherNative(e.into());
         let native = match Wasmtime::detect_precompiled(native) {
-            // SAFETY: by this function's contract wasmtime itself wrote these bytes, all of them, as
-            // a component; it checks that version, processor and settings are this engine's.
             Some(wasmtime::Precompiled::Component) => {
-                Native::Component(unsafe { Component::deserialize(engine, native) }.map_err(other)?)
+                // SAFETY: by this function's contract wasmtime itself wrote these bytes, all of
+                // them; it checks that version, processor and settings are this engine's.
+                let component = unsafe { Component::deserialize(engine, native) };
+                Native::Component(component.map_err(other)?)
             }
-            // SAFETY: the same, as a core module.
             Some(wasmtime::Precompiled::Module) => {
-                Native::Module(unsafe { Module::deserialize(engine, native) }.map_err(other)?)
+                // SAFETY: the same.
+                let module = unsafe { Module::deserialize(engine, native) };
+                Native::Module(module.map_err(other)?)
             }
             None => return Err(FileKind::of(native).refusal(native)),
         };
@@ -104,6 +118,6 @@ pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     match FileKind::of(wasm) {
         FileKind::Component => engine.precompile_component(wasm).map_err(invalid),
         FileKind::CoreModule => engine.precompile_module(wasm).map_err(invalid),
-        other => Err(other.refusal(wasm)),
+        kind @ not_wasm!() => Err(kind.refusal(wasm)),
     }
 }

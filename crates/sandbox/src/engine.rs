@@ -156,7 +156,7 @@ impl fmt::Debug for Engine {
 }
 
 /// The settings that native code depends on, each with its reason. Code that was compiled under
-/// others is refused. `docs/handlers.md` names the flags by which `wasmtime compile` has the same.
+/// others is refused. `docs/sandbox.md` names the flags by which `wasmtime compile` has the same.
 pub(crate) fn compiled_as() -> Config {
     let mut config = Config::new();
 

@@ -19,10 +19,11 @@ pub(crate) fn component_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Li
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    // Two of these need more of the host than WASI's own implementation has.
+    // Some of these need more of the host than WASI's own implementation has.
     linker.allow_shadowing(true);
     network::add_lookup_to_linker(&mut linker)?;
     files::add_open_to_linker(&mut linker)?;
+    http::add_names_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

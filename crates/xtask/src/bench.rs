@@ -1,21 +1,34 @@
 //! `cargo xtask bench`: all benchmarks, or the one that is named.
 
 mod line;
+mod neighbours;
 
 use anyhow::Result;
 
 use crate::workspace;
 
-/// The benchmark of the whole line, which is no criterion benchmark: it takes a broker.
-const LINE: &str = "line";
+/// A name to give, and what to do.
+type Benchmark = (&'static str, fn() -> Result<()>);
+
+/// The benchmarks of the whole, which are no criterion benchmarks: they take a broker.
+const OF_THE_WHOLE: [Benchmark; 2] = [("line", line::run), ("neighbours", neighbours::run)];
 
 pub(crate) fn run(name: Option<&str>) -> Result<()> {
-    if name != Some(LINE) {
+    let of_the_whole = OF_THE_WHOLE.iter().filter(|(own, _)| name.is_none_or(|name| name == *own));
+    let of_the_whole: Vec<_> = of_the_whole.collect();
+    if name.is_none() || of_the_whole.is_empty() {
         let name = name.unwrap_or("*");
         workspace::run(workspace::cargo().args(["bench", "--workspace", "--bench", name]))?;
     }
-    if name.is_none_or(|name| name == LINE) {
-        line::run()?;
+    for (_, run) in of_the_whole {
+        run()?;
     }
     Ok(())
+}
+
+/// The median of ratios, and the least and the most of them.
+fn summary(values: &mut [f64]) -> String {
+    values.sort_by(f64::total_cmp);
+    let (least, most) = (values[0], values[values.len() - 1]);
+    format!("{:.2} ({least:.2} to {most:.2})", values[values.len() / 2])
 }

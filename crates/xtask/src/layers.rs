@@ -50,7 +50,7 @@ const OWNED: &[Owned] = &[
     owned("lapin", &["gristmill-rabbitmq"], false, "its odd sides are handled in one place"),
     owned("toml", &["gristmill"], false, "the configuration format is known in one place"),
     owned("axum", &["gristmill-control"], false, "HTTP stays beside the host"),
-    owned("clap", &["gristmill-cli", "xtask"], false, "libraries take no arguments"),
+    owned("clap", &["gristmill-cli", "xtask"], true, "libraries take no arguments"),
     owned("tracing-subscriber", &["gristmill-cli"], true, "libraries write no logs themselves"),
     owned("anyhow", &["gristmill-cli", "xtask", TESTKIT], true, "libraries have typed errors"),
 ];

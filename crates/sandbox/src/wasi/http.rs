@@ -8,10 +8,52 @@ use std::sync::Arc;
 
 use http::Request;
 use http::uri::Scheme;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_hooks};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest, Method, OutgoingRequest};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView, default_hooks,
+};
 
 use crate::grants::{Host, HttpHost};
 use crate::refusals::Refusals;
+use crate::state::State;
+
+/// The interface in the version that this version of wasmtime links; a test sends through it.
+const TYPES: &str = "wasi:http/types@0.2.12";
+
+/// The longest method or authority of a request. WASI's own implementation keeps any, so a handler
+/// could make the host hold gigabytes in requests that it never sends.
+const NAME_BYTES_MAX: usize = 8 * 1024;
+
+/// What of a body the host holds until the network takes it. WASI's own implementation holds 1 MiB,
+/// of each request that a handler prepares.
+const BODY_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Puts bounded names of methods and authorities in place of WASI's own.
+pub(super) fn add_names_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut types = linker.instance(TYPES)?;
+    types.func_wrap(
+        "[method]outgoing-request.set-method",
+        |mut store: StoreContextMut<'_, State>,
+         (request, method): (Resource<OutgoingRequest>, Method)| {
+            if matches!(&method, Method::Other(name) if name.len() > NAME_BYTES_MAX) {
+                return Ok((Err(()),));
+            }
+            store.data_mut().http().set_method(request, method).map(|set| (set,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]outgoing-request.set-authority",
+        |mut store: StoreContextMut<'_, State>,
+         (request, authority): (Resource<OutgoingRequest>, Option<String>)| {
+            if authority.as_ref().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+                return Ok((Err(()),));
+            }
+            store.data_mut().http().set_authority(request, authority).map(|set| (set,))
+        },
+    )
+}
 
 /// The hosts that an instance may send requests to.
 pub(crate) struct HttpAccess {
@@ -39,6 +81,10 @@ impl HttpAccess {
 }
 
 impl WasiHttpHooks for HttpAccess {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
