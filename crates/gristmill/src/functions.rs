@@ -180,9 +180,13 @@ impl Loader {
         match FileKind::of(bytes) {
             FileKind::Precompiled if trusted => Ok(self.native(bytes).map_err(refused)?),
             FileKind::Component | FileKind::CoreModule => {
-                self.of_wasm(bytes, function).map_err(|source| match source {
-                    CompileError::Refused(refusal) => refused(refusal).into(),
-                    source => FunctionError::NotCompiled { function: function.to_owned(), source },
+                self.of_wasm(bytes, function).map_err(|source| {
+                    let function = function.to_owned();
+                    if let CompileError::Refused(refusal) = source {
+                        LoadError { function, refusal }.into()
+                    } else {
+                        FunctionError::NotCompiled { function, source }
+                    }
                 })
             }
             // Refused for what it is.
