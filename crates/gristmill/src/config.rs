@@ -64,7 +64,7 @@ pub struct HostConfig {
     pub log_format: LogFormat,
     /// Where health and status are told over HTTP; `None`: nowhere.
     pub listen: Option<SocketAddr>,
-    /// The most instances of handlers that are alive at once, 1 to 10,000.
+    /// The most instances of handlers that are alive at once, 1 to 4,000.
     pub instances_max: u32,
     /// The most memory that any function may ask for, in bytes: 1 MiB to 4 GiB.
     pub memory_max_bytes: u64,

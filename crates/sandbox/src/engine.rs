@@ -10,8 +10,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use wasmtime::{
-    Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
-    component,
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails, component,
 };
 
 use crate::error::EngineError;
@@ -36,10 +36,10 @@ const STACKS_PER_PLACE: u32 = 4;
 /// handler's line to the trap.
 const BACKTRACE_FRAMES: usize = 20;
 
-/// What stays in memory of a stack, a linear memory and a table when an instance ends, so that the
-/// next one in its place need not fault it in again. Measured with `cargo xtask bench sandbox`.
-const STACK_KEEP_BYTES: usize = 16 * 1024;
-const MEMORY_KEEP_BYTES: usize = 256 * 1024;
+/// What stays in memory of a linear memory and of a table when an instance ends, so that the next one
+/// in its place need not fault it in again. Measured: more than 64 KiB costs instances of Rust handlers
+/// time, which have 1 MiB of stack at the bottom of their memory and touch little of it.
+const MEMORY_KEEP_BYTES: usize = 64 * 1024;
 const TABLE_KEEP_BYTES: usize = 16 * 1024;
 
 /// The metadata that one part of a component may need: many times what large ones do.
@@ -48,7 +48,7 @@ const METADATA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What an engine is sized by, before any function is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// The most instances that are alive at once, running and idle ones together; 1 to 10,000. Each
+    /// The most instances that are alive at once, running and idle ones together; 1 to 4,000. Each
     /// reserves 4 GiB of addresses and no memory. A call that finds no place waits for one.
     pub instances_max: u32,
     /// The most linear memory that any function may ask for, in bytes; 64 KiB to 4 GiB.
@@ -56,8 +56,9 @@ pub struct EngineSettings {
 }
 
 impl EngineSettings {
-    /// The most instances of any engine: 10,000 reserve 40 TiB of the 128 TiB that a process has.
-    pub const INSTANCES_MOST: u32 = 10_000;
+    /// The most instances of any engine. With its stacks each takes about twelve mappings, of which
+    /// Linux gives a process 65,530 (`vm.max_map_count`).
+    pub const INSTANCES_MOST: u32 = 4_000;
 }
 
 impl Default for EngineSettings {
@@ -163,8 +164,8 @@ pub(crate) fn compiled_as() -> Config {
     // What a handler may be.
     config.wasm_component_model(true);
     // QuickJS components built by jco import `task.cancel`, which is part of the async component
-    // model; without it they do not load. It makes a call about 3 µs dearer, which is little
-    // beside what any handler does with a batch.
+    // model; without it they do not load. It makes a warm call about 1 µs dearer and a fresh
+    // one 2 to 5, which is little beside what any handler does with a batch.
     config.concurrency_support(true);
     config.wasm_component_model_async(true);
     // A shared memory would grow without asking the memory limit.
@@ -220,6 +221,9 @@ fn run_as(config: &mut Config, settings: EngineSettings) {
     pool.max_core_instance_size(METADATA_BYTES_MAX);
     pool.linear_memory_keep_resident(MEMORY_KEEP_BYTES);
     pool.table_keep_resident(TABLE_KEEP_BYTES);
-    pool.async_stack_keep_resident(STACK_KEEP_BYTES);
+    // `pagemap_scan` would make fresh instances two to three times faster, but in this version it
+    // passes over pages that were swapped out, which the next instance could then read
+    // (bytecodealliance/wasmtime, pull request 14357).
+    pool.pagemap_scan(Enabled::No);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
 }
