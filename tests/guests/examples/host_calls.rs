@@ -6,6 +6,7 @@ use wasip2::cli::{stderr::get_stderr, stdin::get_stdin, stdout::get_stdout};
 use wasip2::clocks::{monotonic_clock, wall_clock};
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
+use wasip2::http::types::{Fields, Method, OutgoingRequest, Scheme};
 use wasip2::io::poll::poll;
 use wasip2::io::streams::StreamError;
 use wasip2::random::{insecure::get_insecure_random_bytes, random::get_random_bytes};
@@ -83,6 +84,45 @@ fn call(event: String) -> Answer {
             let mut held = Vec::new();
             loop {
                 held.push(open(&dir, "file").map_err(text)?);
+            }
+        }
+        // What the host keeps of a request that is never sent.
+        "requests" => {
+            let long = "a".repeat(1 << 20);
+            let mut held = Vec::new();
+            loop {
+                let request = OutgoingRequest::new(Fields::new());
+                let _too_long = request.set_method(&Method::Other(long.clone()));
+                let _too_long = request.set_scheme(Some(&Scheme::Other(long.clone())));
+                let _too_long = request.set_authority(Some(&long));
+                let _too_long = request.set_path_with_query(Some(&long));
+                held.push(request);
+            }
+        }
+        "fields" => {
+            // As much as one set of them may hold; more is a trap.
+            let value = vec![b'a'; 100 << 10];
+            let mut held = Vec::new();
+            loop {
+                let fields = Fields::new();
+                let _kept = fields.append("a", &value);
+                held.push(fields);
+            }
+        }
+        "bodies" => {
+            let chunk = vec![b'a'; 1 << 20];
+            let mut held = Vec::new();
+            loop {
+                let request = OutgoingRequest::new(Fields::new());
+                let body = request.body().map_err(|()| "no body")?;
+                let stream = body.write().map_err(|()| "no stream")?;
+                while let Ok(room) = stream.check_write()
+                    && room > 0
+                {
+                    let room = usize::try_from(room).unwrap_or_default().min(chunk.len());
+                    stream.write(&chunk[..room]).map_err(text)?;
+                }
+                held.push((stream, body, request));
             }
         }
         "pollables" => {

@@ -163,9 +163,8 @@ fn config(metering: Metering) -> Config {
     pool.max_memory_size(4 * 1024 * 1024 * 1024);
     pool.max_component_instance_size(4 * 1024 * 1024);
     pool.max_core_instance_size(4 * 1024 * 1024);
-    pool.linear_memory_keep_resident(256 * 1024);
+    pool.linear_memory_keep_resident(64 * 1024);
     pool.table_keep_resident(16 * 1024);
-    pool.async_stack_keep_resident(16 * 1024);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, SamplingMode, measurement::WallTime};
 
-const SAMPLES: usize = 20;
-const WARM_UP: Duration = Duration::from_millis(150);
+const SAMPLES: usize = 30;
+const WARM_UP: Duration = Duration::from_millis(300);
 /// Of the first one; the others add to it.
-const MEASURED: Duration = Duration::from_millis(700);
+const MEASURED: Duration = Duration::from_millis(1_500);
 
 /// Does something so many times and says how long that took.
 pub(crate) type Subject<'a> = &'a dyn Fn(u64) -> Duration;

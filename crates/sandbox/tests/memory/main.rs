@@ -1,26 +1,29 @@
-//! What misbehaving handlers leave in the memory of the host: nothing. A program of its own, since
-//! what other tests hold would be counted with it.
+//! What misbehaving handlers take of the host's own memory: little, and they leave nothing. A program
+//! of its own, since what other tests hold would be counted with it.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::fs;
+use std::process::Command;
 use std::time::Duration;
+use std::{env, fs};
 
 use gristmill_invocation::Function;
-use gristmill_sandbox::{DirGrant, FunctionSettings, Grants, Limits, inspect};
+use gristmill_sandbox::{
+    Code, DirGrant, Engine, EngineSettings, FunctionSettings, Grants, Limits, LoadedFunction,
+    inspect,
+};
 use tokio::time::timeout;
 
 #[expect(dead_code, reason = "shared with the other test program, which uses all of it")]
 #[path = "../sandbox/support.rs"]
 mod support;
 
-use support::{
-    ENGINE, ONE_RECORD, call, component_of, guest, invocation, load, load_bytes, load_with,
-};
+use support::{ONE_RECORD, call, component_of, guest, invocation, load_in};
 
-/// What the process holds in memory, in KiB.
-fn resident_kib() -> u64 {
+/// A figure of this process in KiB, such as `VmRSS:`, what it holds, or `VmHWM:`, the most of that.
+fn status_kib(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
@@ -50,98 +53,134 @@ fn writes_for_ever() -> Vec<u8> {
     .unwrap()
 }
 
+/// Guests, and the events on which they misbehave.
+const GUESTS: [(&str, &[&str]); 13] = [
+    ("spins", &[ONE_RECORD]),
+    ("sleeps", &["{}"]),
+    ("grows-memory", &["{}"]),
+    ("stack-overflow", &["{}"]),
+    ("floods-stdout", &["{}"]),
+    ("huge-response", &["{}"]),
+    ("always-traps", &["{}"]),
+    ("always-err", &["{}"]),
+    ("command", &["endless", "trap"]),
+    ("with-context", &["give-up"]),
+    (
+        "reaches-out",
+        &[
+            "1000 times tcp 127.0.0.1:9",
+            "1000 times lookup localhost",
+            "1000 times http 127.0.0.1:9",
+        ],
+    ),
+    (
+        "host-calls",
+        &[
+            "random",
+            "insecure",
+            "clock",
+            "poll",
+            "print",
+            "print much",
+            "open",
+            "long path",
+            "long name",
+            "handles",
+            "pollables",
+            "random and one",
+        ],
+    ),
+    ("files", &[r#"{"do":"write and panic","path":"file"}"#]),
+];
+
 /// Every way to misbehave, once.
-async fn repertoire() {
-    let brief = Limits { timeout: Duration::from_millis(100), ..Limits::default() };
-    for (name, event) in [
-        ("spins", ONE_RECORD),
-        ("sleeps", "{}"),
-        ("grows-memory", "{}"),
-        ("stack-overflow", "{}"),
-        ("floods-stdout", "{}"),
-        ("huge-response", "{}"),
-        ("always-traps", "{}"),
-        ("always-err", "{}"),
-        ("command", "endless"),
-        ("command", "trap"),
-        ("with-context", "give-up"),
-        ("reaches-out", "1000 times tcp 127.0.0.1:9"),
-        ("reaches-out", "1000 times lookup localhost"),
-        ("reaches-out", "1000 times http 127.0.0.1:9"),
-    ] {
-        let function = load(name, brief);
-        call(&function, event).await;
-        // And one that is dropped in the middle, if it is not over by then.
-        let dropped = timeout(Duration::from_millis(5), function.invoke(invocation(event))).await;
-        drop(dropped);
-    }
+async fn repertoire(engine: &Engine, codes: &[Code]) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "plain").unwrap();
     fs::create_dir(dir.path().join("d")).unwrap();
     let dirs =
         vec![DirGrant { host: dir.path().to_owned(), guest: "/data".to_owned(), write: true }];
     let grants = Grants { dirs, ..Grants::default() };
-    let settings = FunctionSettings { limits: brief, grants, ..FunctionSettings::default() };
-    for event in [
-        "random",
-        "insecure",
-        "clock",
-        "poll",
-        "print",
-        "print much",
-        "open",
-        "long path",
-        "long name",
-        "handles",
-        "pollables",
-        "random and one",
-    ] {
-        call(&load_with("host-calls", settings.clone()), event).await;
+    let limits = Limits { timeout: Duration::from_millis(100), ..Limits::default() };
+    let settings = FunctionSettings { limits, grants, ..FunctionSettings::default() };
+    for ((_, events), code) in GUESTS.iter().zip(codes) {
+        let function = LoadedFunction::load(engine, code, settings.clone()).unwrap();
+        for event in *events {
+            call(&function, event).await;
+            // And once more, dropped in the middle if it is not over by then.
+            let dropped = timeout(Duration::from_millis(5), function.invoke(invocation(event)));
+            drop(dropped.await);
+        }
     }
-    let module = load_bytes(&writes_for_ever(), settings).unwrap();
-    call(&module, "{}").await;
+    call(&load_in(engine, &writes_for_ever(), settings).unwrap(), "{}").await;
     for bytes in [&guest("echo")[..1000], b"", b"\x7fELF", b"(component)", b"hello"] {
-        drop(inspect(&ENGINE, bytes));
+        drop(inspect(engine, bytes));
     }
-}
-async fn handlers() {
     for number in 1000..2000 {
-        let function = load_bytes(&answering(number), FunctionSettings::default()).unwrap();
+        let function = load_in(engine, &answering(number), FunctionSettings::default()).unwrap();
         call(&function, "{}").await;
     }
 }
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn tmp() {
-    let what = std::env::var("WHAT").unwrap();
-    for _ in 0..16 {
-        match what.as_str() {
-            "handlers" => handlers().await,
-            "mis" => repertoire().await,
-            _ => {
-                let f =
-                    load(&what, Limits { timeout: Duration::from_millis(50), ..Limits::default() });
-                for _ in 0..20 {
-                    call(&f, ONE_RECORD).await;
-                }
-            }
-        }
-        print!("{} ", resident_kib());
-    }
-    println!();
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn misbehaviour_leaves_nothing_in_memory() {
-    // Fills the pool's warm places, the allocator and what is made once.
-    repertoire().await;
-    let before_kib = resident_kib();
+async fn rounds() {
+    // One round warms as many places as are ever used, and there are few.
+    let settings = EngineSettings { instances_max: 4, ..EngineSettings::default() };
+    let engine = Engine::new(settings).unwrap();
+    let compile = |(name, _): &(&str, _)| Code::compile(&engine, &guest(name)).unwrap();
+    let codes: Vec<Code> = GUESTS.iter().map(compile).collect();
+    for _ in 0..2 {
+        repertoire(&engine, &codes).await;
+    }
+    let before_kib = status_kib("VmRSS:");
     let mut after_kib = Vec::new();
-    for _ in 0..4 {
-        repertoire().await;
-        after_kib.push(resident_kib());
+    for _ in 0..3 {
+        repertoire(&engine, &codes).await;
+        after_kib.push(status_kib("VmRSS:"));
     }
     let last_kib = after_kib.last().copied().unwrap();
     let allowed = before_kib * 9 / 10..=before_kib * 11 / 10;
-    println!("{before_kib} KiB before, {after_kib:?} after");
     assert!(allowed.contains(&last_kib), "{before_kib} KiB before, {after_kib:?} after");
+}
+
+/// A handler's own memory is bounded by its limit. What it makes the host hold beside that is not, so
+/// each kind of it has a bound, times the handles that an instance may have.
+async fn hoards() {
+    let settings = EngineSettings { instances_max: 1, ..EngineSettings::default() };
+    let engine = Engine::new(settings).unwrap();
+    let hoards = load_in(&engine, &guest("host-calls"), FunctionSettings::default()).unwrap();
+    for (what, most_kib) in [("requests", 100), ("bodies", 100), ("fields", 200)] {
+        let before_kib = status_kib("VmHWM:");
+        let outcome = call(&hoards, what).await.outcome;
+        assert!(outcome.to_string().contains("no free keys"), "{what}: {outcome}");
+        let more_kib = status_kib("VmHWM:") - before_kib;
+        assert!(more_kib < most_kib * 1024, "{what}: {more_kib} KiB");
+    }
+}
+
+#[test]
+fn misbehaviour_leaves_nothing_in_memory() {
+    alone("misbehaviour_leaves_nothing_in_memory", rounds());
+}
+
+#[test]
+fn what_a_handler_makes_the_host_hold_is_bounded() {
+    alone("what_a_handler_makes_the_host_hold_is_bounded", hoards());
+}
+
+/// Runs a test in a process of its own, whose allocator gives back at once what is freed: glibc keeps
+/// up to some megabytes for each thread, now these and now those, which says nothing of the sandbox.
+fn alone(test: &str, run: impl Future<Output = ()>) {
+    if env::var_os("MALLOC_ARENA_MAX").is_some() {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        return runtime.block_on(run);
+    }
+    let status = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("MALLOC_ARENA_MAX", "1")
+        .env("MALLOC_MMAP_THRESHOLD_", "131072")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
+        .status()
+        .unwrap();
+    assert!(status.success(), "see above");
 }

@@ -327,19 +327,22 @@ async fn a_link_that_is_swapped_in_at_the_last_moment_is_not_followed_out() {
     let flags = Arc::new((AtomicBool::new(false), AtomicU64::new(0)));
     let (inside, outside, shared) = (place.inside(), place.outside(), Arc::clone(&flags));
     let swapping = thread::spawn(move || swap(&inside, &outside, &shared.0, &shared.1));
-    let mut said = Vec::new();
     for path in ["file", "swapped/secret"] {
-        let event = json!({ "do": "read again", "path": path, "times": 10_000 });
-        said.push(act(&function, event).await);
+        // Until it was seen both ways, and thousands of times.
+        let (mut opened, mut refused) = (0, 0);
+        while opened == 0 || refused == 0 || opened + refused < 10_000 {
+            let event = json!({ "do": "read again", "path": path, "times": 2_000 });
+            let read = act(&function, event).await;
+            let contents: Vec<String> = serde_json::from_value(read["contents"].clone()).unwrap();
+            assert!(contents.iter().all(|content| content == "plain"), "{contents:?}");
+            opened += read["opened"].as_u64().unwrap();
+            refused += 2_000 - read["opened"].as_u64().unwrap();
+            assert!(opened + refused < 10_000_000, "{opened} opened, {refused} refused");
+        }
     }
     flags.0.store(true, Ordering::Relaxed);
     swapping.join().unwrap();
-    for read in said {
-        assert_eq!(read["contents"], json!(["plain"]), "{read}");
-        let opened = read["opened"].as_u64().unwrap();
-        assert!((1..10_000).contains(&opened), "it was there, and it was a link: {read}");
-    }
-    assert!(flags.1.load(Ordering::Relaxed) > 100);
+    assert!(flags.1.load(Ordering::Relaxed) > 0);
 }
 
 #[test]

@@ -64,7 +64,8 @@ async fn a_handler_with_context_says_how_it_failed() {
 
 #[tokio::test]
 async fn a_command_reads_the_event_and_writes_its_response() {
-    let function = load("command", Limits::default());
+    let limits = Limits { timeout: Duration::from_secs(60), ..Limits::default() };
+    let function = load("command", limits);
     let long = "ö".repeat(1024 * 1024);
     for (event, outcome) in [
         ("{}", succeeded("{}")),

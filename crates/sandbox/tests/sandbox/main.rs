@@ -2,7 +2,7 @@
 //!
 //! One binary for all of it, since linking the engine takes longer than most tests. No test waits
 //! for a fixed time: what ends a guest is what is tested.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

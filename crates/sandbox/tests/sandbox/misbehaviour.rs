@@ -138,6 +138,8 @@ async fn too_much_of_the_host_at_once_is_refused() {
         ("insecure and one", "requested len 65537 exceeds limit 65536"),
         ("zeroes and one", "cannot write more zeroes than"),
         ("pollables", "resource table has no free keys"),
+        ("fields", "resource table has no free keys"),
+        ("bodies", "resource table has no free keys"),
     ] {
         let outcome = call(&function, event).await.outcome;
         let Outcome::Trapped(told) = outcome else { panic!("{event}: {outcome:?}") };

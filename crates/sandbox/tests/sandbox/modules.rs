@@ -1,9 +1,12 @@
 //! Core modules for WASI preview 1, which is what many languages still build.
 
+use std::fs;
 use std::time::Duration;
 
 use gristmill_invocation::Outcome;
-use gristmill_sandbox::{FileKind, FunctionSettings, Limits, LoadedFunction, inspect};
+use gristmill_sandbox::{
+    DirGrant, FileKind, FunctionSettings, Grants, Limits, LoadedFunction, inspect,
+};
 
 use crate::support::{ENGINE, call, load_bytes};
 
@@ -19,8 +22,8 @@ fn module(then: &str) -> Vec<u8> {
             (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
             (import "wasi_snapshot_preview1" "random_get"
                 (func $random (param i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "sock_shutdown"
-                (func $shutdown (param i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_open" (func $open
+                (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
             (memory (export "memory") 2)
             (func $answer (param i32 i32)
                 (i32.store (i32.const 16) (local.get 0))
@@ -80,6 +83,38 @@ async fn a_modules_traps_are_told() {
         let outcome = call(&load(&module(then)), "{}").await.outcome;
         let Outcome::Trapped(told) = outcome else { panic!("{then}: {outcome:?}") };
         assert!(told.contains(reason), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_module_opens_what_is_granted_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let inside = root.path().join("inside");
+    fs::create_dir(&inside).unwrap();
+    fs::write(inside.join("plain"), "plain").unwrap();
+    fs::write(root.path().join("secret"), "secret").unwrap();
+    // Opens the path in its event in the first directory, which is 3, and exits with the error.
+    let open = module(
+        "(call $exit (call $open (i32.const 3) (i32.const 1) (i32.const 1024)
+            (i32.load (i32.const 8)) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0)
+            (i32.const 12)))",
+    );
+    let code = |code: u32| Outcome::HandlerError(format!("exit code {code}"));
+    let (bad_descriptor, no_entry, not_permitted) = (code(8), code(44), code(63));
+    let dirs = vec![DirGrant { host: inside.clone(), guest: "/data".to_owned(), write: false }];
+    let grants = Grants { dirs, ..Grants::default() };
+    let granted =
+        load_bytes(&open, FunctionSettings { grants, ..FunctionSettings::default() }).unwrap();
+    let absolute = root.path().join("secret").to_str().unwrap().to_owned();
+    for (path, outcome) in [
+        ("plain", &Outcome::Succeeded(None)),
+        ("nowhere", &no_entry),
+        ("../secret", &not_permitted),
+        (&absolute, &not_permitted),
+        ("/etc/passwd", &not_permitted),
+    ] {
+        assert_eq!(call(&granted, path).await.outcome, *outcome, "{path}");
+        assert_eq!(call(&load(&open), path).await.outcome, bad_descriptor, "{path}");
     }
 }
 

@@ -85,12 +85,12 @@ fn native_code_of_other_settings_is_refused() {
 async fn what_wasmtime_compiles_with_our_flags_runs() {
     let echo = guest("echo");
     echoes(&compiled_by_wasmtime(&FLAGS, &echo)).await;
-    for left_out in 0..FLAGS.len() {
+    for (left_out, flag) in FLAGS.into_iter().enumerate() {
         let mut flags = FLAGS.to_vec();
         flags.remove(left_out);
         let loaded = from_native(&compiled_by_wasmtime(&flags, &echo));
         if left_out < NEEDED_BY_ALL {
-            assert!(matches!(loaded, Err(Refusal::OtherNative(_))), "without {}", FLAGS[left_out]);
+            assert!(matches!(loaded, Err(Refusal::OtherNative(_))), "without {flag}");
         } else {
             loaded.unwrap();
         }

@@ -13,7 +13,7 @@
 //! | `clocks/*` | time, waiting | the call's timeout: `limits`, `misbehaviour` |
 //! | `filesystem/preopens` | the granted directories | `files` |
 //! | `filesystem/types` | files below them | `files` |
-//! | `http/types` | memory of the host | at most 1,000 handles of 6 MiB a call: `misbehaviour` |
+//! | `http/types` | memory of the host | bounded: `tests/memory` |
 //! | `http/outgoing-handler` | HTTP servers | here |
 //! | `io/error`, `poll`, `streams` | what the others gave out | `misbehaviour` |
 //! | `random/*` | random bytes | bounded: `misbehaviour` |
@@ -25,8 +25,9 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
-use gristmill_sandbox::{FunctionSettings, Grants, LoadedFunction, Refusal};
+use gristmill_sandbox::{FunctionSettings, Grants, Limits, LoadedFunction, Refusal};
 
 use crate::support::{Captured, answer, causes, component_with, load_bytes, load_with};
 
@@ -36,7 +37,9 @@ fn granted(network: &[&str], http: &[&str]) -> LoadedFunction {
         http: http.iter().map(|text| text.parse().unwrap()).collect(),
         ..Grants::default()
     };
-    load_with("reaches-out", FunctionSettings { grants, ..FunctionSettings::default() })
+    // Long for what ends at once, and short for what hangs because it was let through.
+    let limits = Limits { timeout: Duration::from_secs(60), ..Limits::default() };
+    load_with("reaches-out", FunctionSettings { limits, grants, ..FunctionSettings::default() })
 }
 
 /// A listener that nobody takes connections from: the operating system makes them.

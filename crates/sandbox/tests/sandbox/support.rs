@@ -92,10 +92,9 @@ pub(crate) async fn call(function: &LoadedFunction, event: &str) -> Report {
 
 /// What a call answered that succeeded with an answer.
 pub(crate) async fn answer(function: &LoadedFunction, event: &str) -> String {
-    match call(function, event).await.outcome {
-        Outcome::Succeeded(Some(answer)) => answer,
-        other => panic!("no answer to {event}: {other:?}"),
-    }
+    let outcome = call(function, event).await.outcome;
+    let Outcome::Succeeded(Some(answer)) = outcome else { panic!("{event}: {outcome:?}") };
+    answer
 }
 
 /// An error with all its causes.
