@@ -103,7 +103,7 @@ fn link_component(engine: &Engine, component: &Component) -> Result<Entry, Refus
         Kind::BatchWithContext => Linked::BatchWithContext(instance, index),
         Kind::Command => Linked::Command(instance, index),
     };
-    Ok(Entry { path, linked, places: places(engine, component.resources_required().as_ref())? })
+    Ok(Entry { path, linked, places: places(component.resources_required().as_ref()) })
 }
 
 fn link_module(engine: &Engine, module: &wasmtime::Module) -> Result<Entry, Refusal> {
@@ -120,7 +120,7 @@ fn link_module(engine: &Engine, module: &wasmtime::Module) -> Result<Entry, Refu
             source: e.into(),
         }
     })?;
-    let places = places(engine, Some(&module.resources_required()))?;
+    let places = places(Some(&module.resources_required()));
     Ok(Entry { path: START.to_owned(), linked: Linked::Module(instance), places })
 }
 
@@ -192,22 +192,12 @@ fn is_given(import: &str) -> bool {
     GIVEN_PACKAGES.contains(&package) && version.is_some_and(|v| v.starts_with("0.2."))
 }
 
-/// As how many instances one with these memories and tables counts. A component that takes modules
-/// as imports, whose needs are not known, imports what cannot be given.
-fn places(engine: &Engine, needs: Option<&ResourcesRequired>) -> Result<u32, Refusal> {
-    let Some(needs) = needs else { return Ok(1) };
-    let places = needs.num_memories.max(needs.num_tables.div_ceil(state::TABLES_PER_PLACE)).max(1);
-    let places_max = engine.settings().instances_max;
-    let elements = needs.max_initial_table_size.unwrap_or(0);
-    if places > places_max || elements > state::TABLE_ELEMENTS_MAX as u64 {
-        return Err(Refusal::TooManyParts {
-            memories: needs.num_memories,
-            tables: needs.num_tables,
-            elements,
-            places_max,
-        });
-    }
-    Ok(places)
+/// As how many instances one with these memories and tables counts. What fits no pool of this size,
+/// wasmtime has refused before. A component that takes modules as imports, whose needs are not known,
+/// imports what cannot be given.
+fn places(needs: Option<&ResourcesRequired>) -> u32 {
+    let tables = |needs: &ResourcesRequired| needs.num_tables.div_ceil(state::TABLES_PER_PLACE);
+    needs.map_or(1, |needs| needs.num_memories.max(tables(needs)).max(1))
 }
 
 /// Checks that the memory a handler starts with is within its limit, and that within the engine's.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::engine::EngineSettings;
 use crate::limits::TIMEOUT_MAX;
-use crate::state::{DirError, TABLE_ELEMENTS_MAX, TABLES_PER_PLACE};
+use crate::state::DirError;
 
 /// An error of wasmtime, which callers outside this crate need not name.
 type Cause = Box<dyn Error + Send + Sync>;
@@ -137,8 +137,9 @@ pub enum Refusal {
     Precompiled,
     /// Native code for something else than this engine.
     #[error(
-        "the file's native code was made by another version of wasmtime, for another processor or \
-         with other settings; make it again with `gristmill compile` of this version, see the cause"
+        "the file's native code was made by another version of wasmtime, for another processor, with \
+         other settings or for a larger instances_max; make it again with `gristmill compile` of this \
+         version, see the cause"
     )]
     OtherNative(#[source] Cause),
     /// WebAssembly where native code was promised.
@@ -200,7 +201,7 @@ pub enum Refusal {
     #[error(
         "the handler imports what cannot be given ({}); a component may import WASI 0.2 only \
          (wasi:cli, clocks, filesystem, http, io, random, sockets), a core module WASI preview 1",
-        imports.join(", ")
+        if imports.is_empty() { "see the cause".to_owned() } else { imports.join(", ") }
     )]
     Imports {
         /// What cannot be given; empty if only the cause can tell.
@@ -229,23 +230,6 @@ pub enum Refusal {
         limit_bytes: u64,
         /// The engine's, in bytes.
         most_bytes: u64,
-    },
-    /// One instance does not fit into the pool.
-    #[error(
-        "the handler has {memories} memories and {tables} tables, the largest of {elements} elements; \
-         there is room for {places_max} memories and {} tables of {TABLE_ELEMENTS_MAX} elements; \
-         raise instances_max, or build it of fewer parts",
-        places_max.saturating_mul(TABLES_PER_PLACE)
-    )]
-    TooManyParts {
-        /// Its memories.
-        memories: u32,
-        /// Its tables.
-        tables: u32,
-        /// The elements that its largest table starts with.
-        elements: u64,
-        /// The places of the engine, each of one memory.
-        places_max: u32,
     },
     /// A granted directory cannot be opened.
     #[error(

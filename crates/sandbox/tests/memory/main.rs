@@ -175,12 +175,15 @@ fn alone(test: &str, run: impl Future<Output = ()>) {
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         return runtime.block_on(run);
     }
-    let status = Command::new(env::current_exe().unwrap())
+    let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env("MALLOC_ARENA_MAX", "1")
         .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .env("MALLOC_TRIM_THRESHOLD_", "131072")
-        .status()
+        .output()
         .unwrap();
-    assert!(status.success(), "see above");
+    // Its summary must not be taken for one of this program.
+    let [said, complained] =
+        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{said}{complained}");
 }

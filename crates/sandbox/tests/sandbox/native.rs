@@ -8,7 +8,7 @@ use wasmtime_cli_flags::CommonOptions;
 
 use crate::support::{ENGINE, answer, call, guest};
 
-/// What follows `wasmtime compile` for code that loads here, as `docs/handlers.md` has it. The first
+/// What follows `wasmtime compile` for code that loads here, as `docs/sandbox.md` has it. The first
 /// two are needed by any wasmtime. The others take out what the released program has and this engine
 /// is built without; where they are not built in, to leave them out changes nothing.
 const FLAGS: [&str; 5] =
