@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use gristmill::config::{parse_duration, parse_size};
 use gristmill_sandbox::precompile;
 
+use crate::value::{duration, size};
 use crate::{complain, exit};
 
 #[derive(Debug, Args)]
@@ -102,12 +102,4 @@ fn confine(arguments: &Arguments) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn confine(_: &Arguments) -> anyhow::Result<()> {
     Ok(())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a number and its unit, such as 500ms or 14m".into())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).ok_or_else(|| "write a number and its unit, such as 128MiB".into())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use gristmill::config::{parse_duration, parse_size};
 use gristmill::{InProcess, Loader};
 use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
 use gristmill_sandbox::{
@@ -17,6 +16,7 @@ use gristmill_sandbox::{
 use tokio::runtime::Runtime;
 
 use crate::log::{self, Format};
+use crate::value::{duration, size};
 use crate::{answer, complain, exit};
 
 /// What a handler inside a blocking call may delay the exit.
@@ -166,14 +166,6 @@ fn exit_code(outcome: &Outcome) -> u8 {
         Outcome::OutOfFuel | Outcome::TimedOut => exit::TIMED_OUT,
         Outcome::OutOfMemory => exit::OUT_OF_MEMORY,
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a number and its unit, such as 500ms or 14m".into())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).ok_or_else(|| "write a number and its unit, such as 128MiB".into())
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

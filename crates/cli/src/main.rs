@@ -11,6 +11,7 @@ mod log;
 mod run;
 mod signals;
 mod status;
+mod value;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
