@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use gristmill_invocation::{Function, Invocation, Outcome, Report};
@@ -11,12 +11,13 @@ use gristmill_sandbox::{
 };
 use tokio::sync::Semaphore;
 
-use crate::support::{answer, call, causes, component_with, guest, invocation, load_in};
+use crate::support::{ENGINE, answer, call, causes, component_with, guest, invocation, load_in};
 
 /// Small enough that many engines fit beside each other.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
 fn engine(instances_max: u32) -> Engine {
+    LazyLock::force(&ENGINE);
     Engine::new(EngineSettings { instances_max, memory_max_bytes: MEMORY }).unwrap()
 }
 

@@ -1,9 +1,10 @@
 //! What the tests share: one engine, guests by name, events, and captured log lines.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
@@ -11,14 +12,17 @@ use gristmill_sandbox::{
     Code, Engine, EngineSettings, FunctionSettings, Limits, LoadError, LoadedFunction,
 };
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// An event with one record, whose body is `{}`.
 pub(crate) const ONE_RECORD: &str = r#"{"eventSource":"aws:rmq","rmqMessagesByQueue":{"orders::/":[{"basicProperties":{},"redelivered":false,"data":"e30="}]}}"#;
 
-pub(crate) static ENGINE: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(EngineSettings::default()).unwrap());
+/// The engine of all tests; whoever makes another one makes this one first.
+pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Collector))
+        .unwrap();
+    Engine::new(EngineSettings::default()).unwrap()
+});
 
 /// The content of a built guest.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
@@ -117,27 +121,35 @@ pub(crate) fn invocation(event: &str) -> Invocation<'_> {
 /// The fields of one log event; `target`, `level` and `message` among them.
 pub(crate) type Fields = BTreeMap<String, String>;
 
-/// Collects what the sandbox logs on this thread for as long as it lives.
-pub(crate) struct Captured {
-    events: Arc<Mutex<Vec<Fields>>>,
-    _guard: DefaultGuard,
+thread_local! {
+    static EVENTS: RefCell<Option<Vec<Fields>>> = const { RefCell::new(None) };
 }
+
+/// Collects what the sandbox logs on this thread for as long as it lives.
+pub(crate) struct Captured(());
 
 impl Captured {
     pub(crate) fn start() -> Captured {
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let subscriber = tracing_subscriber::registry().with(Collector(events.clone()));
-        let _guard = tracing::subscriber::set_default(subscriber);
-        Captured { events, _guard }
+        EVENTS.with_borrow_mut(|events| *events = Some(Vec::new()));
+        Captured(())
     }
 
     /// What was logged since the last look.
     pub(crate) fn take(&self) -> Vec<Fields> {
-        std::mem::take(&mut self.events.lock().unwrap())
+        EVENTS.with_borrow_mut(|events| events.replace(Vec::new())).unwrap()
     }
 }
 
-struct Collector(Arc<Mutex<Vec<Fields>>>);
+impl Drop for Captured {
+    fn drop(&mut self) {
+        EVENTS.set(None);
+    }
+}
+
+/// One collector for the whole process, in place before the sandbox can log anything: with one
+/// per test, `tracing` may remember an event as wanted by nobody when another thread logs it for
+/// the first time at the moment in which a test's own collector comes.
+struct Collector;
 
 impl<S: tracing::Subscriber> Layer<S> for Collector {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -148,7 +160,7 @@ impl<S: tracing::Subscriber> Layer<S> for Collector {
         let mut fields = Visitor(Fields::new());
         fields.0.insert("level".to_owned(), metadata.level().to_string());
         event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
+        EVENTS.with_borrow_mut(|events| events.as_mut().map(|events| events.push(fields.0)));
     }
 }
 
