@@ -1,8 +1,8 @@
 //! `gristmill check`: is everything as the host needs it?
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use gristmill::{Config, Loader, engine_settings, probe_brokers};
+use gristmill::{Config, Loader, engine_settings, probe_brokers, with_drop_ins};
 use gristmill_sandbox::Engine;
 use tokio::runtime::Runtime;
 
@@ -24,7 +24,12 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let mut code = check_handlers(&config);
+    let (config, refused) = with_drop_ins(&config);
+    let mut code = if refused.is_empty() { exit::OK } else { exit::CONFIGURATION };
+    for (name, reason) in refused {
+        complain(&anyhow!("drop-in {name}: {reason}"));
+    }
+    code = code.max(check_handlers(&config));
     if arguments.connect {
         code = code.max(check_brokers(&config));
     }

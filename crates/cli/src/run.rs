@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use gristmill::{CancellationToken, Host, StartError};
+use gristmill::{CancellationToken, Follower, Host, StartError};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::compiler::ChildCompiler;
 use crate::log::{self, Format};
-use crate::signals::Signals;
+use crate::signals::{Hangups, Signals};
 use crate::{ConfigArgument, complain, environment, exit};
 
 /// What the runtime may take to end after everything on it has; a hanging look-up must not hang the
@@ -53,11 +53,12 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         }
     };
     raise_open_files();
-    let host = match Host::new(config, environment, compiler) {
+    let host = match Host::new(config.clone(), environment, compiler) {
         Ok(host) => host,
         Err(error) => return refuse(error),
     };
-    match serve(host, listener) {
+    let follower = Follower::new(arguments.config.config.clone(), config, host.handle());
+    match serve(host, follower, listener) {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -99,14 +100,16 @@ fn refuse(error: StartError) -> u8 {
     code
 }
 
-fn serve(host: Host, listener: Option<TcpListener>) -> anyhow::Result<u8> {
+fn serve(host: Host, follower: Follower, listener: Option<TcpListener>) -> anyhow::Result<u8> {
     let runtime = Runtime::new().context("cannot start the threads for input and output")?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut hangups = Hangups::listen().context("cannot listen for signals")?;
         let stop = CancellationToken::new();
-        let status = host.status();
+        let status = host.handle().status();
         let running = host.run(stop.clone());
-        tokio::pin!(running);
+        let following = follower.run(async || hangups.next().await);
+        tokio::pin!(running, following);
         // Dropped with this block, after the drain, during which it still answers.
         let mut answering = JoinSet::new();
         if let Some(listener) = listener {
@@ -114,8 +117,8 @@ fn serve(host: Host, listener: Option<TcpListener>) -> anyhow::Result<u8> {
             answering.spawn(gristmill_control::serve(listener, status, CancellationToken::new()));
         }
         tokio::select! {
-            // Without an enabled mapping there is nothing to do.
             () = &mut running => return Ok(exit::OK),
+            () = &mut following => return Ok(exit::OK),
             () = signals.next() => {}
         }
         info!("draining; a second signal stops at once");

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks for a drain, the second ends it.
+//! Ctrl-C and SIGTERM: the first asks for a drain, the second ends it. SIGHUP: to read the files again.
 
 use std::io;
 
@@ -26,5 +26,21 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// SIGHUP, at which programs read their configuration again.
+#[derive(Debug)]
+pub(crate) struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over from the operating system's default, which is to end at once.
+    pub(crate) fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -16,6 +16,7 @@ mod broker;
 mod credentials;
 mod error;
 mod function;
+mod plugins;
 mod read;
 mod section;
 mod value;
@@ -32,6 +33,7 @@ pub use broker::{Address, BrokerConfig, TlsConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
 pub use function::{FunctionConfig, Variable};
+pub use plugins::{PluginsConfig, Sidecar};
 pub use value::{parse_duration, parse_size};
 
 /// A whole configuration file, checked: references point at something, values are in range.
@@ -41,9 +43,12 @@ pub use value::{parse_duration, parse_size};
 pub struct Config {
     /// The section `[host]`.
     pub host: HostConfig,
+    /// The section `[plugins]`; `None`: no handlers are dropped in.
+    pub plugins: Option<PluginsConfig>,
     /// The sections `[broker.NAME]`.
     pub brokers: BTreeMap<String, BrokerConfig>,
-    /// The sections `[function.NAME]`.
+    /// The sections `[function.NAME]`, and the functions that mappings name without a section, whose
+    /// handlers are expected in the plugins folder.
     pub functions: BTreeMap<String, FunctionConfig>,
     /// The sections `[mapping.NAME]`, whose brokers and functions are in the two maps above.
     pub mappings: BTreeMap<String, MappingConfig>,
@@ -159,6 +164,20 @@ impl Config {
     /// ```
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         read::config(text, path)
+    }
+
+    /// The same with dropped-in handlers: their functions, and the mappings of their sidecars.
+    #[must_use]
+    pub fn with_drop_ins<'a>(
+        &self,
+        drop_ins: impl IntoIterator<Item = (&'a str, &'a Sidecar)>,
+    ) -> Self {
+        let mut config = self.clone();
+        for (name, Sidecar { function, mappings }) in drop_ins {
+            config.functions.insert(name.to_owned(), function.clone());
+            config.mappings.extend(mappings.clone());
+        }
+        config
     }
 
     /// What is allowed but seldom meant, one sentence each: credentials in a URL, mappings that

@@ -4,6 +4,7 @@
 //! more, and a quorum queue deletes what came back too often. It is void when the mapping's settings
 //! or its handler are no longer what they were, and when somebody removes it.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,21 +17,25 @@ use uuid::Uuid;
 use crate::telemetry;
 
 /// The file that holds one mapping, if it is there.
-#[derive(Debug)]
 pub(crate) struct HoldFile {
     mapping: String,
     path: PathBuf,
-    /// Stands for the settings and the handler that the mapping was held with.
-    fingerprint: Uuid,
+    /// Stands for the settings and the handler that the mapping has now: that may be replaced while
+    /// the mapping works.
+    fingerprint: Box<dyn Fn() -> Uuid + Send + Sync>,
     /// Whether it should be there and could not be written.
     unwritten: AtomicBool,
 }
 
 impl HoldFile {
     /// The file of a mapping, which need not exist.
-    pub(crate) fn new(path: PathBuf, mapping: &str, fingerprint: Uuid) -> Self {
-        let unwritten = AtomicBool::new(false);
-        Self { mapping: mapping.to_owned(), path, fingerprint, unwritten }
+    pub(crate) fn new(
+        path: PathBuf,
+        mapping: &str,
+        fingerprint: impl Fn() -> Uuid + Send + Sync + 'static,
+    ) -> Self {
+        let (mapping, fingerprint) = (mapping.to_owned(), Box::new(fingerprint));
+        Self { mapping, path, fingerprint, unwritten: AtomicBool::new(false) }
     }
 
     /// What to say of a mapping that is held and whose file could not be written.
@@ -49,7 +54,7 @@ impl HoldFile {
         };
         let held: Value = serde_json::from_str(&text).unwrap_or_default();
         let fingerprint = held["fingerprint"].as_str().and_then(|text| text.parse().ok());
-        if fingerprint.is_some_and(|fingerprint: Uuid| fingerprint != self.fingerprint) {
+        if fingerprint.is_some_and(|fingerprint: Uuid| fingerprint != (self.fingerprint)()) {
             self.clear();
             return None;
         }
@@ -67,9 +72,10 @@ impl HoldFile {
     fn write(&self, reason: &str) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let text = json!({ "reason": reason, "fingerprint": self.fingerprint.to_string() });
+        let text = json!({ "reason": reason, "fingerprint": (self.fingerprint)().to_string() });
         // Renamed into place, so that a crash leaves the whole file or none.
-        let new = self.path.with_extension("new");
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let new = self.path.with_file_name(format!("{name}~"));
         let mut file = File::create(&new)?;
         file.write_all(text.to_string().as_bytes())?;
         file.sync_all()?;
@@ -97,12 +103,19 @@ impl Hold for HoldFile {
     }
 }
 
+impl fmt::Debug for HoldFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HoldFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn file(folder: &Path, fingerprint: u128) -> HoldFile {
-        HoldFile::new(folder.join("held/orders"), "orders", Uuid::from_u128(fingerprint))
+        let fingerprint = move || Uuid::from_u128(fingerprint);
+        HoldFile::new(folder.join("held/orders"), "orders", fingerprint)
     }
 
     #[test]

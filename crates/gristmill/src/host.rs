@@ -1,29 +1,38 @@
 //! A running host: its mappings, each in a task of its own, watched over.
 //!
-//! A mapping that panics, which would be a bug, is started again with backoff; the others go on.
+//! ```text
+//! a mapping's task   wanted ──▶ runs ──ended──▶ wanted with other settings? runs again
+//!                                └─panicked───▶ runs again, after a while     └─ not wanted: gone
+//! ```
 //!
-//! What must never happen: one mapping's end or trouble that ends another.
+//! What must never happen: one mapping's end or trouble that ends another, or two tasks that work for
+//! one mapping at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_mapping::backoff::Backoff;
-use gristmill_mapping::status::Change;
+use gristmill_mapping::status::{Board, Change};
 use gristmill_sandbox::{Engine, EngineError, EngineSettings};
-use tokio::task::{Id, JoinSet};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::compile::Compiler;
 use crate::config::{Config, HostConfig};
+use crate::connections::{self, Connections};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::functions::{Functions, Loader};
+use crate::functions::Functions;
 use crate::guests::Guests;
+use crate::handle::{Applied, HostHandle, Order};
 use crate::life::Life;
-use crate::status::HostStatus;
+use crate::loader::Loader;
+use crate::plan::{Plan, Plans};
 use crate::telemetry;
-use crate::wiring::Wiring;
+use crate::watch::Bell;
 
 /// A host that cannot start. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +57,14 @@ pub fn engine_settings(host: &HostConfig) -> EngineSettings {
 /// A host, ready to run: its data directory is its own.
 #[derive(Debug)]
 pub struct Host {
-    wiring: Arc<Wiring>,
-    functions: Arc<Functions>,
-    status: HostStatus,
+    handle: HostHandle,
+    plans: Plans,
+    orders: mpsc::Receiver<Order>,
+    connections: Connections,
     /// Ends the handlers' threads with the host.
     guests: Guests,
     /// Holds the lock of the data directory.
-    _data_dir: DataDir,
+    data_dir: DataDir,
 }
 
 impl Host {
@@ -78,17 +88,27 @@ impl Host {
         let region = &config.host.region;
         let loader = Loader::new(engine, compiler, move |name| looked_up(name), region);
         let loader = loader.with_cache(data_dir.cache()?);
-        let functions = Arc::new(Functions::new(loader, &config));
         let guests = Guests::start().map_err(StartError::Guests)?;
-        let wiring = Arc::new(Wiring::new(config, &data_dir, move |name| environment(name)));
-        let status = HostStatus::new(wiring.entries());
-        Ok(Self { wiring, functions, status, guests, _data_dir: data_dir })
+        let bell = Bell::new();
+        // One is applied at a time.
+        let (sender, orders) = mpsc::channel(1);
+        let plans = Plan::all(&config, data_dir.id());
+        let handle = HostHandle {
+            status: crate::status::HostStatus::default(),
+            functions: Arc::new(Functions::new(loader, bell.clone())),
+            bell,
+            data_dir_id: data_dir.id(),
+            current: Arc::new(Mutex::new(config)),
+            orders: sender,
+        };
+        let connections = Connections::new(environment);
+        Ok(Self { handle, plans, orders, connections, guests, data_dir })
     }
 
-    /// A handle to what the host says about its mappings.
+    /// A handle, by which the host is looked at and given another configuration.
     #[must_use]
-    pub fn status(&self) -> HostStatus {
-        self.status.clone()
+    pub fn handle(&self) -> HostHandle {
+        self.handle.clone()
     }
 
     /// Runs every enabled mapping until `stop` is cancelled; then drains them, each within the drain
@@ -102,67 +122,231 @@ impl Host {
     /// Dropping the future cuts everything short. Nothing is lost: what was not settled goes back to
     /// the brokers.
     pub async fn run(self, stop: CancellationToken) {
-        let mut tasks = Tasks { host: &self, running: JoinSet::new(), lives: HashMap::new(), stop };
-        for name in self.wiring.enabled() {
-            tasks.start(Named { name: name.to_owned(), panics: 0 }, Duration::ZERO);
-        }
+        let Self { handle, plans, mut orders, connections, guests, data_dir } = self;
+        let bell = handle.bell.clone();
+        let mut tasks = Tasks {
+            handle,
+            connections,
+            guests,
+            held: data_dir.held(),
+            wanted: BTreeMap::new(),
+            running: JoinSet::new(),
+            ids: HashMap::new(),
+            closing: JoinSet::new(),
+            stop,
+        };
+        tasks.apply(plans);
         telemetry::started(tasks.running.len());
-        tasks.supervise().await;
-        self.wiring.close().await;
+        tokio::select! {
+            () = tasks.supervise(&mut orders) => {}
+            () = bell.ring() => {}
+        }
+        tasks.close().await;
         telemetry::stopped();
     }
 }
 
 /// The mappings' tasks. Dropping it ends them.
-struct Tasks<'a> {
-    host: &'a Host,
+struct Tasks {
+    handle: HostHandle,
+    connections: Connections,
+    guests: Guests,
+    /// The folder of the files that hold mappings.
+    held: PathBuf,
+    wanted: BTreeMap<String, Wanted>,
     running: JoinSet<()>,
-    lives: HashMap<Id, Named>,
+    /// The names of those that run.
+    ids: HashMap<Id, String>,
+    /// Connections that nobody uses any more.
+    closing: JoinSet<()>,
     stop: CancellationToken,
 }
 
-/// A mapping, and how often its task has panicked.
-struct Named {
-    name: String,
+/// A mapping as it is to be, and what is there of it.
+struct Wanted {
+    /// `None`: gone.
+    plan: Option<Arc<Plan>>,
+    board: Arc<Board>,
+    /// Ends what runs; there while it does.
+    running: Option<CancellationToken>,
+    /// How often its task has panicked.
     panics: u32,
 }
 
-impl Tasks<'_> {
-    fn start(&mut self, named: Named, wait: Duration) {
-        let Some(board) = self.host.status.board(&named.name) else { return };
+impl Tasks {
+    async fn supervise(&mut self, orders: &mut mpsc::Receiver<Order>) {
+        loop {
+            tokio::select! {
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                Some(order) = orders.recv(), if !self.stop.is_cancelled() => {
+                    self.handle.functions.install(order.prepared);
+                    let applied = self.apply(order.plans);
+                    telemetry::applied(&applied);
+                    // Whoever gave the order may have gone.
+                    order.done.send(applied).unwrap_or_default();
+                }
+                () = self.stop.cancelled(), if self.running.is_empty() => return,
+                else => return,
+            }
+            self.let_go();
+        }
+    }
+
+    /// Makes of the mappings what they are to be.
+    fn apply(&mut self, plans: Plans) -> Applied {
+        let mut applied = Applied::default();
+        for (name, wanted) in &mut self.wanted {
+            if !plans.contains_key(name) && wanted.plan.take().is_some() {
+                applied.removed += 1;
+                wanted.tell(name, Change::Delete);
+            }
+        }
+        for (name, plan) in plans {
+            let before = self.wanted.get(&name).map(|wanted| wanted.plan.clone());
+            match before {
+                Some(Some(before)) if *before == plan => applied.unchanged += 1,
+                Some(Some(_)) => {
+                    applied.changed += 1;
+                    self.change(&name, Arc::new(plan));
+                }
+                Some(None) | None => {
+                    applied.added += 1;
+                    self.add(name, Arc::new(plan));
+                }
+            }
+        }
+        // Those that were not running are gone at once.
+        let idle = self
+            .wanted
+            .extract_if(.., |_, wanted| wanted.plan.is_none() && wanted.running.is_none());
+        idle.for_each(|(name, _)| self.handle.status.remove(&name));
+        applied
+    }
+
+    fn add(&mut self, name: String, plan: Arc<Plan>) {
+        // One of this name may still be draining, and says so on a board that nobody sees any more.
+        self.handle.status.remove(&name);
+        let board = self.handle.status.show(Arc::clone(&plan));
+        let running = self.wanted.remove(&name).and_then(|before| before.running);
+        let is_free = running.is_none();
+        let enabled = plan.mapping.enabled;
+        self.wanted.insert(name.clone(), Wanted { plan: Some(plan), board, running, panics: 0 });
+        if !enabled {
+            self.disable(&name);
+        } else if is_free {
+            self.start(&name, Duration::ZERO);
+        }
+    }
+
+    fn change(&mut self, name: &str, plan: Arc<Plan>) {
+        let Some(wanted) = self.wanted.get_mut(name) else { return };
+        self.handle.status.show(Arc::clone(&plan));
+        let enabled = plan.mapping.enabled;
+        wanted.plan = Some(plan);
+        wanted.panics = 0;
+        wanted.tell(name, if enabled { Change::Update } else { Change::Disable });
+        if wanted.running.is_some() {
+            // It begins anew when it has ended.
+        } else if enabled {
+            self.start(name, Duration::ZERO);
+        } else {
+            self.disable(name);
+        }
+    }
+
+    /// Says that a mapping that does not run is not to run.
+    fn disable(&mut self, name: &str) {
+        if let Some(wanted) = self.wanted.get_mut(name) {
+            wanted.tell(name, Change::Disable);
+            wanted.tell(name, Change::Ended);
+        }
+    }
+
+    /// Starts a mapping that does not run.
+    fn start(&mut self, name: &str, wait: Duration) {
+        let Some(wanted) = self.wanted.get_mut(name) else { return };
+        let Some(plan) = &wanted.plan else { return };
+        let stop = self.stop.child_token();
+        let (broker, function) = (&plan.mapping.broker, &plan.mapping.function);
         let life = Life {
-            name: named.name.clone(),
-            wiring: Arc::clone(&self.host.wiring),
-            functions: Arc::clone(&self.host.functions),
-            board,
-            guests: self.host.guests.lanes(),
+            connection: self.connections.get(broker, &plan.broker, &plan.mapping.virtual_host),
+            function: self.handle.functions.get(function, &plan.function),
+            plan: Arc::clone(plan),
+            board: Arc::clone(&wanted.board),
+            guests: self.guests.lanes(),
+            held: self.held.join(name),
+            bell: self.handle.bell.clone(),
         };
-        let stop = self.stop.clone();
+        wanted.running = Some(stop.clone());
         let task = self.running.spawn(async move {
             if stop.run_until_cancelled(sleep(wait)).await.is_some() {
                 life.live(stop).await;
             }
         });
-        self.lives.insert(task.id(), named);
+        self.ids.insert(task.id(), name.to_owned());
     }
 
-    async fn supervise(&mut self) {
-        while let Some(ended) = self.running.join_next_with_id().await {
-            let (id, panicked) = match ended {
-                Ok((id, ())) => (id, false),
-                Err(error) => (error.id(), error.is_panic()),
-            };
-            let Some(mut named) = self.lives.remove(&id) else { continue };
-            if panicked {
-                named.panics += 1;
-                let wait = Backoff::RECONNECT.wait(named.panics, 0.0);
-                telemetry::mapping_panicked(&named.name, wait);
-                if let Some(board) = self.host.status.board(&named.name) {
-                    board
-                        .note(Change::Away("its task panicked, which is a bug of the host".into()));
-                }
-                self.start(named, wait);
-            }
+    /// What is to be done when a mapping's task has ended.
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let (id, panicked) = match ended {
+            Ok((id, ())) => (id, false),
+            Err(error) => (error.id(), error.is_panic()),
+        };
+        let Some(name) = self.ids.remove(&id) else { return };
+        let Some(wanted) = self.wanted.get_mut(&name) else { return };
+        let was_told = wanted.running.take().is_some_and(|stop| stop.is_cancelled());
+        let Some(plan) = &wanted.plan else {
+            self.wanted.remove(&name);
+            self.handle.status.remove(&name);
+            return;
+        };
+        let enabled = plan.mapping.enabled;
+        if panicked {
+            wanted.panics += 1;
+            let wait = Backoff::RECONNECT.wait(wanted.panics, 0.0);
+            telemetry::mapping_panicked(&name, wait);
+            wanted
+                .tell(&name, Change::Away("its task panicked, which is a bug of the host".into()));
+            self.start(&name, wait);
+        } else if self.stop.is_cancelled() {
+            // It has ended with the host.
+        } else if enabled && was_told {
+            self.start(&name, Duration::ZERO);
+        } else if !enabled {
+            // If it was told so before it began, it has not said it itself.
+            wanted.tell(&name, Change::Ended);
+        }
+    }
+
+    /// Lets go what no mapping uses any more.
+    fn let_go(&mut self) {
+        let plans = self.wanted.values().filter_map(|wanted| wanted.plan.as_ref());
+        let called = plans.filter(|plan| plan.mapping.enabled);
+        let called: BTreeSet<&str> = called.map(|plan| plan.mapping.function.as_str()).collect();
+        self.handle.functions.retain(&called);
+        let unused = self.connections.take_unused();
+        if !unused.is_empty() {
+            self.closing.spawn(connections::close(unused));
+        }
+        while self.closing.try_join_next().is_some() {}
+    }
+
+    /// Closes every connection, when no mapping runs any more.
+    async fn close(&mut self) {
+        self.let_go();
+        while self.closing.join_next().await.is_some() {}
+    }
+}
+
+impl Wanted {
+    /// Notes what is wanted of it, and ends what runs of it, to begin anew or not at all.
+    fn tell(&mut self, name: &str, change: Change) {
+        let ends = matches!(change, Change::Update | Change::Disable | Change::Delete);
+        if let Some(status) = self.board.note(change) {
+            telemetry::state_changed(name, &status);
+        }
+        if let Some(stop) = self.running.as_ref().filter(|_| ends) {
+            stop.cancel();
         }
     }
 }

@@ -8,30 +8,34 @@
 //!
 //! What must never happen: a mapping that stays away although what was wrong has been mended.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gristmill_broker::{StopCode, with_causes};
 use gristmill_mapping::status::{Board, Change};
-use gristmill_mapping::{Finished, Lanes, Ports};
-use gristmill_sandbox::LoadedFunction;
-use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
+use gristmill_mapping::{Finished, Lanes, Mapping, Ports};
+use gristmill_rabbitmq::RabbitMq;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::functions::Functions;
+use crate::function::{HostFunction, Readiness};
 use crate::held::HoldFile;
+use crate::plan::Plan;
 use crate::telemetry;
-use crate::watch::Watch;
-use crate::wiring::Wiring;
+use crate::watch::{Bell, Watch};
 
 /// One mapping of a host.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Life {
-    pub(crate) name: String,
-    pub(crate) wiring: Arc<Wiring>,
-    pub(crate) functions: Arc<Functions>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) connection: Arc<RabbitMq>,
+    pub(crate) function: Arc<HostFunction>,
     pub(crate) board: Arc<Board>,
     pub(crate) guests: Lanes,
+    /// The file that holds it, if it is there.
+    pub(crate) held: PathBuf,
+    pub(crate) bell: Bell,
 }
 
 /// What keeps a mapping from working.
@@ -41,80 +45,82 @@ struct Obstacle {
 }
 
 impl Obstacle {
-    fn function(sentence: String) -> Self {
-        Self { code: StopCode::FunctionNotValid, sentence }
+    fn hold(sentence: String) -> Self {
+        Self { code: StopCode::ConfigNotValid, sentence }
     }
 }
 
 impl Life {
     /// Works until `stop` is cancelled.
     pub(crate) async fn live(self, stop: CancellationToken) {
+        let mut readiness = self.function.readiness();
         while !stop.is_cancelled() {
-            // From before the files are read, so that no change is missed.
-            let mut watch = Watch::new(self.wiring.obstacles_of(&self.name));
-            let Some(prepared) = stop.run_until_cancelled(self.prepare()).await else { break };
+            // From before the file is read, so that no change is missed.
+            let mut watch = Watch::files(&self.bell, vec![self.held.clone()]);
+            let prepared = stop.run_until_cancelled(self.prepare(&mut readiness)).await;
             let obstacle = match prepared {
-                Err(obstacle) => obstacle,
-                Ok((function, hold)) => {
-                    match self.work(function, Arc::clone(&hold), stop.clone()).await {
+                None => break,
+                Some(Err(obstacle)) => obstacle,
+                Some(Ok(hold)) => {
+                    match self.work(Arc::clone(&hold), stop.clone()).await {
                         Some(Finished::Held) => {}
                         // It has said so itself.
                         Some(Finished::Stopped) | None => return,
                     }
                     // With its file there, the next look at it says why.
                     let Some(sentence) = hold.unwritten() else { continue };
-                    Obstacle { code: StopCode::ConfigNotValid, sentence }
+                    Obstacle::hold(sentence)
                 }
             };
             self.refuse(&obstacle);
-            stop.run_until_cancelled(watch.changed()).await;
+            let act = async {
+                tokio::select! {
+                    () = watch.changed() => {}
+                    // The sender is the function's, which is ours too.
+                    changed = readiness.changed() => drop(changed),
+                }
+            };
+            stop.run_until_cancelled(act).await;
         }
-        self.note(Change::Disable);
+        self.note(Change::Drain);
         self.note(Change::Ended);
     }
 
     fn note(&self, change: Change) {
         if let Some(status) = self.board.note(change) {
-            telemetry::state_changed(&self.name, &status);
+            telemetry::state_changed(&self.plan.name, &status);
         }
     }
 
-    /// Loads the function and looks for a hold, off the threads that do I/O.
-    async fn prepare(&self) -> Result<(Arc<LoadedFunction>, Arc<HoldFile>), Obstacle> {
-        let life = self.clone();
-        match spawn_blocking(move || life.prepare_blocking()).await {
-            Ok(prepared) => prepared,
-            // Only a panic while loading, which would be a bug, comes here.
-            Err(lost) => Err(Obstacle::function(lost.to_string())),
+    /// Waits until the function is loaded, and looks for a hold.
+    async fn prepare(
+        &self,
+        readiness: &mut watch::Receiver<Readiness>,
+    ) -> Result<Arc<HoldFile>, Obstacle> {
+        let is_known = |readiness: &Readiness| !matches!(readiness, Readiness::Waiting);
+        if let Ok(known) = readiness.wait_for(is_known).await
+            && let Readiness::Refused(error) = &*known
+        {
+            let sentence = with_causes(&**error);
+            return Err(Obstacle { code: StopCode::FunctionNotValid, sentence });
         }
-    }
-
-    fn prepare_blocking(&self) -> Result<(Arc<LoadedFunction>, Arc<HoldFile>), Obstacle> {
-        let function_name = self.wiring.function_of(&self.name);
-        let function = match self.functions.get(function_name) {
-            Some(Ok(function)) => function,
-            Some(Err(error)) => return Err(Obstacle::function(with_causes(&*error))),
-            None => return Err(Obstacle::function(format!("no function {function_name}"))),
-        };
-        let hold = Arc::new(self.wiring.hold(&self.name));
+        let settings = Uuid::new_v5(&self.plan.uuid, self.plan.fingerprint().as_bytes());
+        let function = Arc::clone(&self.function);
+        let fingerprint = move || Uuid::new_v5(&settings, function.sha256().as_bytes());
+        let hold = Arc::new(HoldFile::new(self.held.clone(), &self.plan.name, fingerprint));
         match hold.sentence() {
-            None => Ok((function, hold)),
-            Some(sentence) => Err(Obstacle { code: StopCode::ConfigNotValid, sentence }),
+            None => Ok(hold),
+            Some(sentence) => Err(Obstacle::hold(sentence)),
         }
     }
 
     fn refuse(&self, obstacle: &Obstacle) {
         let Obstacle { code, sentence } = obstacle;
-        telemetry::not_working(&self.name, *code, sentence);
+        telemetry::not_working(&self.plan.name, *code, sentence);
         self.note(Change::Refused(*code, sentence.clone()));
     }
 
-    async fn work(
-        &self,
-        function: Arc<LoadedFunction>,
-        hold: Arc<HoldFile>,
-        stop: CancellationToken,
-    ) -> Option<Finished> {
+    async fn work(&self, hold: Arc<HoldFile>, stop: CancellationToken) -> Option<Finished> {
         let nudge = Arc::new(Notify::new());
         let ports = Ports {
             guests: self.guests.clone(),
@@ -122,8 +128,10 @@ impl Life {
             hold,
             nudge: Arc::clone(&nudge),
         };
-        let mapping = self.wiring.mapping(&self.name, function, ports)?;
-        let mut secrets = Watch::new(self.wiring.secrets_of(&self.name));
+        let source = self.connection.source(self.plan.source_settings());
+        let settings = self.plan.settings()?;
+        let mapping = Mapping::new(settings, source, Arc::clone(&self.function), ports);
+        let mut secrets = Watch::files(&self.bell, self.plan.secrets());
         let watching = async {
             loop {
                 secrets.changed().await;

@@ -1,25 +1,23 @@
 //! What a running host says about its mappings.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gristmill_mapping::status::{Board, Counts, Status};
 use uuid::Uuid;
 
+use crate::plan::Plan;
+
 /// A handle to the status of every mapping of a host, which outlives the host. Clones are handles to
 /// the same.
-#[derive(Debug, Clone)]
-pub struct HostStatus(Arc<[Entry]>);
+#[derive(Debug, Clone, Default)]
+pub struct HostStatus(Arc<Mutex<BTreeMap<String, Entry>>>);
 
+/// A mapping, and where it writes its status.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    pub(crate) uuid: Uuid,
-    pub(crate) broker: String,
-    pub(crate) queue: String,
-    pub(crate) virtual_host: String,
-    pub(crate) function: String,
-    pub(crate) enabled: bool,
-    pub(crate) board: Arc<Board>,
+struct Entry {
+    plan: Arc<Plan>,
+    board: Arc<Board>,
 }
 
 /// What one mapping says at one moment.
@@ -46,29 +44,38 @@ pub struct MappingStatus {
 }
 
 impl HostStatus {
-    pub(crate) fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
-        Self(entries.into_iter().collect())
+    /// Shows a mapping with these settings. One of this name that was here keeps its board.
+    pub(crate) fn show(&self, plan: Arc<Plan>) -> Arc<Board> {
+        let mut entries = self.entries();
+        let before = entries.remove(&plan.name).map(|entry| entry.board);
+        let board = before.unwrap_or_default();
+        entries.insert(plan.name.clone(), Entry { plan, board: Arc::clone(&board) });
+        board
     }
 
-    pub(crate) fn board(&self, mapping: &str) -> Option<Arc<Board>> {
-        let entry = self.0.iter().find(|entry| entry.name == mapping)?;
-        Some(Arc::clone(&entry.board))
+    /// Shows a mapping no more.
+    pub(crate) fn remove(&self, mapping: &str) {
+        self.entries().remove(mapping);
     }
 
     /// What every mapping says now, in the order of their names.
     #[must_use]
     pub fn mappings(&self) -> Vec<MappingStatus> {
-        let mapping = |entry: &Entry| MappingStatus {
-            name: entry.name.clone(),
-            uuid: entry.uuid,
-            broker: entry.broker.clone(),
-            queue: entry.queue.clone(),
-            virtual_host: entry.virtual_host.clone(),
-            function: entry.function.clone(),
-            enabled: entry.enabled,
-            status: entry.board.status(),
-            counts: entry.board.counts(),
+        let mapping = |Entry { plan, board }: &Entry| MappingStatus {
+            name: plan.name.clone(),
+            uuid: plan.uuid,
+            broker: plan.mapping.broker.clone(),
+            queue: plan.mapping.queue.clone(),
+            virtual_host: plan.mapping.virtual_host.clone(),
+            function: plan.mapping.function.clone(),
+            enabled: plan.mapping.enabled,
+            status: board.status(),
+            counts: board.counts(),
         };
-        self.0.iter().map(mapping).collect()
+        self.entries().values().map(mapping).collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,9 +4,12 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use gristmill_broker::StopCode;
+use gristmill_broker::{StopCode, with_causes};
 use gristmill_mapping::status::Status;
 use tracing::{error, info, warn};
+
+use crate::handle::Applied;
+use crate::loader::FunctionError;
 
 pub(crate) fn started(mappings: usize) {
     info!(version = env!("CARGO_PKG_VERSION"), mappings, "host started");
@@ -47,6 +50,52 @@ pub(crate) fn not_held(mapping: &str, path: &Path, error: &io::Error) {
 pub(crate) fn not_released(mapping: &str, path: &Path, error: &io::Error) {
     let path = path.display();
     error!(mapping, %path, %error, "cannot remove the file that holds the mapping");
+}
+
+pub(crate) fn handler_loaded(function: &str, sha256: &str) {
+    info!(function, sha256, "handler loaded");
+}
+
+/// From the next batch on.
+pub(crate) fn handler_reloaded(function: &str, old_sha256: &str, new_sha256: &str) {
+    info!(function, old_sha256, new_sha256, "handler reloaded");
+}
+
+pub(crate) fn handler_kept(function: &str, old_sha256: &str, error: &FunctionError) {
+    let reason = with_causes(error);
+    warn!(function, old_sha256, reason, "the changed handler does not load; the old one goes on");
+}
+
+/// A configuration is in force, and what of it is new.
+pub(crate) fn applied(applied: &Applied) {
+    let Applied { added, changed, removed, unchanged } = applied;
+    info!(added, changed, removed, unchanged, "configuration applied");
+}
+
+/// A changed configuration is not in force.
+pub(crate) fn not_applied(reason: &str) {
+    error!(reason, "the changed configuration is refused; the old one goes on");
+}
+
+pub(crate) fn host_section_waits() {
+    warn!("the section [host] has changed, which takes effect at the next start");
+}
+
+pub(crate) fn drop_in_taken(drop_in: &str, mappings: usize) {
+    info!(drop_in, mappings, "drop-in taken");
+}
+
+pub(crate) fn drop_in_removed(drop_in: &str) {
+    info!(drop_in, "drop-in removed: its files are gone, so its mappings end");
+}
+
+pub(crate) fn drop_in_refused(drop_in: &str, reason: &str, old_goes_on: bool) {
+    warn!(drop_in, reason, old_goes_on, "drop-in refused");
+}
+
+/// Changes are found by looking from time to time only.
+pub(crate) fn changes_not_told(error: &notify::Error) {
+    warn!(%error, "the operating system tells of no changes of files; they are seen a little later");
 }
 
 /// A handler is not in the cache. Says that something takes a while.

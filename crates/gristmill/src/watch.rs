@@ -1,40 +1,158 @@
-//! Whether files have changed, by looking at them from time to time.
+//! Whether files have changed.
 //!
-//! A look every two seconds costs next to nothing, works on every file system and in every
-//! container, and follows a file that is replaced by renaming.
+//! What a file is now is compared with what it was; that holds on every file system, in every
+//! container, and for a file that is replaced by renaming. When to look says the [`Bell`]: at once
+//! where the operating system tells of changes, and every two seconds in any case, which costs next
+//! to nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How often files are looked at.
+use crate::telemetry;
+
+/// How often files are looked at when nothing tells of changes.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What tells one version of a file from another; `None` if there is no file.
+/// A file that has not changed for so long is not being written any more.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Rings when files are to be looked at. Clones are the same bell.
+#[derive(Debug, Clone)]
+pub(crate) struct Bell {
+    rung: Arc<watch::Sender<()>>,
+    folders: Arc<Mutex<Folders>>,
+}
+
+/// The folders whose changes the operating system tells.
+#[derive(Debug)]
+struct Folders {
+    /// `None` where the operating system tells of none.
+    watcher: Option<RecommendedWatcher>,
+    /// Those that are watched, or cannot be.
+    known: BTreeSet<PathBuf>,
+}
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        let rung = Arc::new(watch::Sender::new(()));
+        let rings = Arc::clone(&rung);
+        let on_event = move |event: notify::Result<notify::Event>| {
+            // To read a file is an event too, and would ring the bell for ever.
+            if !event.is_ok_and(|event| is_mere_access(event.kind)) {
+                rings.send_replace(());
+            }
+        };
+        let watcher = notify::recommended_watcher(on_event);
+        let watcher = watcher.inspect_err(telemetry::changes_not_told).ok();
+        let folders = Arc::new(Mutex::new(Folders { watcher, known: BTreeSet::new() }));
+        Self { rung, folders }
+    }
+
+    /// Rings from time to time. The future never ends.
+    pub(crate) async fn ring(&self) {
+        loop {
+            sleep(INTERVAL).await;
+            self.rung.send_replace(());
+        }
+    }
+
+    /// Has changes in a folder told. Where that fails, the next ring in its time has to do.
+    fn watch(&self, folder: &Path) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if folders.known.contains(folder) || !folder.is_dir() {
+            return;
+        }
+        folders.known.insert(folder.to_owned());
+        if let Some(watcher) = &mut folders.watcher {
+            watcher.watch(folder, RecursiveMode::NonRecursive).unwrap_or_default();
+        }
+    }
+}
+
+fn is_mere_access(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
+/// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp(Option<(SystemTime, u64)>);
+pub(crate) enum Stamp {
+    /// There is nothing, or nothing that can be looked at.
+    Nothing,
+    /// A folder, whose content does not count.
+    Folder,
+    /// A file.
+    File {
+        modified: Option<SystemTime>,
+        bytes: u64,
+        /// What tells a file from another of the same size and time that was moved in its place:
+        /// the inode, and its last change in seconds and nanoseconds.
+        identity: (u64, i64, i64),
+    },
+}
 
 impl Stamp {
     /// The stamp of a file as it is now.
     pub(crate) fn of(path: &Path) -> Self {
-        let metadata = std::fs::metadata(path);
-        Self(metadata.and_then(|file| Ok((file.modified()?, file.len()))).ok())
+        let Ok(metadata) = std::fs::metadata(path) else { return Self::Nothing };
+        if metadata.is_dir() {
+            return Self::Folder;
+        }
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+        };
+        #[cfg(not(unix))]
+        let identity = (0, 0, 0);
+        Self::File { modified: metadata.modified().ok(), bytes: metadata.len(), identity }
     }
 }
+
+/// Files, each with its stamp.
+pub(crate) type Look = Vec<(PathBuf, Stamp)>;
 
 /// Some files as they were at one moment.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    files: Vec<PathBuf>,
-    before: Vec<Stamp>,
+    watched: Watched,
+    before: Look,
+    rung: watch::Receiver<()>,
+    /// Whether something has changed and was not told yet.
+    pending: bool,
+}
+
+#[derive(Debug)]
+enum Watched {
+    Files(Vec<PathBuf>),
+    Folder(PathBuf),
 }
 
 impl Watch {
     /// The files as they are now.
-    pub(crate) fn new(files: Vec<PathBuf>) -> Self {
-        let before = stamps(&files);
-        Self { files, before }
+    pub(crate) fn files(bell: &Bell, files: Vec<PathBuf>) -> Self {
+        for folder in files.iter().filter_map(|file| file.parent()) {
+            bell.watch(folder);
+        }
+        Self::new(bell, Watched::Files(files))
+    }
+
+    /// Whatever lies in a folder now.
+    pub(crate) fn folder(bell: &Bell, folder: PathBuf) -> Self {
+        bell.watch(&folder);
+        Self::new(bell, Watched::Folder(folder))
+    }
+
+    fn new(bell: &Bell, watched: Watched) -> Self {
+        let before = watched.look();
+        Self { watched, before, rung: bell.rung.subscribe(), pending: false }
     }
 
     /// Waits until one of the files is another than before; for ever without files.
@@ -43,39 +161,134 @@ impl Watch {
     ///
     /// Safe: a change is told by the next call.
     pub(crate) async fn changed(&mut self) {
-        loop {
-            let now = stamps(&self.files);
+        while !self.pending {
+            // Marked before looking, so that a change meanwhile rings again.
+            self.rung.mark_unchanged();
+            let now = self.watched.look();
             if now != self.before {
                 self.before = now;
-                return;
+                self.pending = true;
+                break;
             }
-            sleep(INTERVAL).await;
+            // The sender lives as long as the host; without it nothing rings any more.
+            if self.rung.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        self.pending = false;
+    }
+
+    /// Waits until one of the files is another than before, and then until none is being written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a change is told by the next call.
+    pub(crate) async fn settled(&mut self) {
+        self.changed().await;
+        self.pending = true;
+        loop {
+            sleep(QUIET).await;
+            let now = self.watched.look();
+            if now == self.before {
+                break;
+            }
+            self.before = now;
+        }
+        self.pending = false;
+    }
+}
+
+impl Watched {
+    fn look(&self) -> Look {
+        match self {
+            Self::Files(files) => stamps(files.iter().cloned()),
+            Self::Folder(folder) => entries(folder),
         }
     }
 }
 
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    files.iter().map(|path| Stamp::of(path)).collect()
+/// What lies in a folder, by name; nothing if it cannot be listed.
+pub(crate) fn entries(folder: &Path) -> Look {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut look = stamps(entries.map(|entry| entry.path()));
+    look.sort_by(|(one, _), (other, _)| one.cmp(other));
+    look
+}
+
+fn stamps(files: impl Iterator<Item = PathBuf>) -> Look {
+    files.map(|path| (path.clone(), Stamp::of(&path))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use tokio::time::timeout;
+
     use super::*;
 
+    /// No bell is needed for what has changed before the wait begins.
     #[tokio::test(start_paused = true)]
     async fn a_file_that_comes_changes_or_goes_is_noticed_even_before_the_wait_begins() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
-        let mut watch = Watch::new(vec![file.clone()]);
+        let bell = Bell::new();
+        let mut watch = Watch::files(&bell, vec![file.clone()]);
         fs::write(&file, "a").unwrap();
         watch.changed().await;
         fs::write(&file, "longer").unwrap();
         watch.changed().await;
         fs::remove_file(&file).unwrap();
         watch.changed().await;
-        let again = tokio::time::timeout(INTERVAL * 10, watch.changed()).await;
+        let again = timeout(INTERVAL * 10, watch.changed()).await;
         assert!(again.is_err(), "nothing has changed since");
+    }
+
+    #[tokio::test]
+    async fn another_file_of_the_same_size_and_time_is_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, other] = ["file", "other"].map(|name| folder.path().join(name));
+        fs::write(&file, "one").unwrap();
+        fs::write(&other, "two").unwrap();
+        let time = fs::metadata(&file).unwrap().modified().unwrap();
+        let same = fs::File::options().write(true).open(&other).unwrap();
+        same.set_modified(time).unwrap();
+        let mut watch = Watch::files(&Bell::new(), vec![file.clone()]);
+        fs::rename(&other, &file).unwrap();
+        watch.changed().await;
+    }
+
+    #[tokio::test]
+    async fn the_operating_system_tells_of_a_change_in_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let bell = Bell::new();
+        let mut watch = Watch::folder(&bell, folder.path().to_owned());
+        let changes = async {
+            watch.settled().await;
+            watch.settled().await;
+        };
+        let writes = async {
+            fs::write(folder.path().join("one"), "1").unwrap();
+            // Longer than until the first change counts as settled.
+            sleep(QUIET * 4).await;
+            fs::remove_file(folder.path().join("one")).unwrap();
+        };
+        // Nobody rings in time: what is heard comes from the operating system.
+        tokio::join!(changes, writes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_not_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let mut watch = Watch::files(&Bell::new(), vec![file.clone()]);
+        fs::write(&file, "0").unwrap();
+        let mut settled = std::pin::pin!(watch.settled());
+        for length in 1..10 {
+            fs::write(&file, vec![b'0'; length]).unwrap();
+            let early = timeout(QUIET * 2 / 3, &mut settled).await;
+            assert!(early.is_err(), "while it was written");
+        }
+        settled.await;
     }
 }

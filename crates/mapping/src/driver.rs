@@ -276,7 +276,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         }
         let deadline = match because {
             Because::Stopped => {
-                self.telemetry.note(Change::Disable);
+                self.telemetry.note(Change::Drain);
                 Some(now + self.settings.drain_timeout)
             }
             // The function's own timeout bounds these.

@@ -7,7 +7,7 @@
 //! ```text
 //! Creating ─Enable─▶ Enabling ─Subscribed or Away─▶ Enabled ─Disable─▶ Disabling ─Ended─▶ Disabled
 //! Enabling | Enabled ─Refused─▶ Disabled, by a code ─Subscribed─▶ Enabled
-//! Enabled ─Update─▶ Updating ─Subscribed or Away─▶ Enabled
+//! Enabled ─Update─▶ Updating, draining and beginning anew ─Subscribed or Away─▶ Enabled
 //! Disabled ─Enable─▶ Enabling                                  any ─Delete─▶ Deleting
 //! ```
 //!
@@ -81,6 +81,9 @@ pub enum Change {
     Update,
     /// Somebody wants it gone.
     Delete,
+    /// It finishes what it was doing: it, or the whole host, was told to stop, or takes on other
+    /// settings.
+    Drain,
     /// It has ended what it was doing.
     Ended,
     /// The broker hands over to it.
@@ -109,10 +112,13 @@ impl Status {
     #[must_use]
     pub fn after(self, change: Change) -> Self {
         match change {
+            Change::Enable if self.state == State::Updating => self.told(State::Updating),
             Change::Enable => self.told(State::Enabling),
             Change::Disable => self.told(State::Disabling),
             Change::Update => self.told(State::Updating),
             Change::Delete => self.told(State::Deleting),
+            Change::Drain if self.state == State::Updating => self,
+            Change::Drain => self.told(State::Disabling),
             Change::Ended => self.ended(),
             Change::Subscribed => self.subscribed(),
             Change::Away(trouble) => self.away(trouble),
@@ -142,7 +148,7 @@ impl Status {
         }
         let reason = StateTransitionReason::UserInitiated;
         // To begin anew is to begin without a subscription.
-        let subscribed = self.subscribed && state != State::Enabling;
+        let subscribed = self.subscribed && !matches!(state, State::Enabling | State::Updating);
         Self { state, reason, subscribed, trouble: None, ..self }
     }
 

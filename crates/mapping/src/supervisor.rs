@@ -152,7 +152,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
     }
 
     fn stopped(&self) -> Finished {
-        self.telemetry.note(Change::Disable);
+        self.telemetry.note(Change::Drain);
         Finished::Stopped
     }
 

@@ -103,7 +103,7 @@ pub(super) fn read(
     })
 }
 
-fn timeout(value: &DeValue<'_>) -> Result<Duration, String> {
+pub(super) fn timeout(value: &DeValue<'_>) -> Result<Duration, String> {
     let timeout = value::duration(value)?;
     if timeout > TIMEOUT_MAX {
         return Err(format!(
@@ -118,7 +118,7 @@ fn timeout(value: &DeValue<'_>) -> Result<Duration, String> {
     Ok(timeout)
 }
 
-fn memory(value: &DeValue<'_>, host: &HostConfig) -> Result<u64, String> {
+pub(super) fn memory(value: &DeValue<'_>, host: &HostConfig) -> Result<u64, String> {
     let bytes = value::size(value, MEMORY_BYTES)?;
     if bytes > host.memory_max_bytes {
         let most = value::size_text(host.memory_max_bytes);
@@ -128,7 +128,7 @@ fn memory(value: &DeValue<'_>, host: &HostConfig) -> Result<u64, String> {
 }
 
 /// The rule of POSIX for names, without those that Lambda's users cannot set either.
-fn variable_name(name: &str) -> Result<(), String> {
+pub(super) fn variable_name(name: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if RESERVED_VARIABLES.contains(&name) {
         return Err("is set by the host, as AWS Lambda sets it; take it out".to_owned());
@@ -143,7 +143,7 @@ fn variable_name(name: &str) -> Result<(), String> {
 }
 
 /// Where a value stands. What was written is not quoted: it may be a secret.
-fn variable(value: &DeValue<'_>, folder: &Path) -> Result<Variable, String> {
+pub(super) fn variable(value: &DeValue<'_>, folder: &Path) -> Result<Variable, String> {
     let written = value::string(value)?;
     match written.split_once(':') {
         Some(("env", "")) => Err("names no variable after env:".to_owned()),

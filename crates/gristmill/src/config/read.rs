@@ -18,7 +18,7 @@ use super::error::Problems;
 use super::section::Section;
 use super::{
     BrokerConfig, Config, ConfigError, FunctionConfig, HostConfig, LogFormat, MappingConfig,
-    OnFailure, broker, function, value,
+    OnFailure, broker, function, plugins, value,
 };
 
 /// The longest batching window, Lambda's.
@@ -49,23 +49,25 @@ const RECORD_AGES: RangeInclusive<Duration> =
 /// Reads the text of a whole file that stands at `path`.
 pub(super) fn config(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(text);
-    let config = match DeTable::parse_recoverable(text) {
-        (root, errors) if errors.is_empty() => {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            Some(sections(Section::root(root.into_inner(), &mut problems), folder))
-        }
-        (_, errors) => {
-            for error in errors {
-                let at = error.span().map_or(0, |span| span.start);
-                problems.add(at, "", format!("not TOML: {}", error.message()));
-            }
-            None
-        }
-    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let config = root(text, &mut problems).map(|root| sections(root, folder));
     match (config, problems.into_sorted()) {
         (Some(config), problems) if problems.is_empty() => Ok(config),
         (_, problems) => Err(ConfigError::Invalid { path: path.to_owned(), problems }),
     }
+}
+
+/// The tables of a text; `None` if it is no TOML, which becomes a problem.
+pub(super) fn root<'p, 't>(
+    text: &'t str,
+    problems: &'p mut Problems<'t>,
+) -> Option<Section<'p, 't>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let at = error.span().map_or(0, |span| span.start);
+        problems.add(at, "", format!("not TOML: {}", error.message()));
+    }
+    errors.is_empty().then(|| Section::root(root.into_inner(), problems))
 }
 
 fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
@@ -74,23 +76,51 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
         root.table("broker").each(|section| broker::read(section, folder));
     let (function_names, functions) =
         root.table("function").each(|section| function::read(section, folder, &host));
+    let plugins = plugins::read(&mut root, folder, &broker_names, &host);
     let mut uuids = BTreeSet::new();
     let (brokers, functions) = (BTreeMap::from_iter(brokers), BTreeMap::from_iter(functions));
-    let functions: BTreeMap<String, FunctionConfig> = functions;
+    let mut functions: BTreeMap<String, FunctionConfig> = functions;
     let (_, mappings) = root.table("mapping").each(|mut section| {
-        let mut mapping = mapping(&mut section, &broker_names, &function_names, &mut uuids);
-        if let Some(mapping) = &mut mapping {
+        let broker = section.required("broker", "the name of a broker", |value| {
+            one_of(value, "broker", &broker_names)
+        });
+        let function = section.required("function", "the name of a function", |value| {
+            // With a plugins folder, a handler of this name may be dropped into it.
+            match (one_of(value, "function", &function_names), &plugins) {
+                (Err(_), Some(plugins)) => plugins.function_named(value::string(value)?),
+                (named, _) => named,
+            }
+        });
+        let uuid = section.optional("uuid", |value| uuid(value, &mut uuids));
+        let mapping = mapping(&mut section, broker, function, uuid);
+        if let Some(mapping) = &mapping {
+            if let Some(plugins) = &plugins
+                && !function_names.contains(&mapping.function)
+            {
+                let name = mapping.function.clone();
+                functions.entry(name).or_insert_with_key(|name| plugins.function(name, &host));
+            }
             together(&mut section, mapping, &brokers, &functions);
         }
         section.finish();
         mapping
     });
     root.finish();
-    Config { host, brokers, functions, mappings: BTreeMap::from_iter(mappings) }
+    Config { host, plugins, brokers, functions, mappings: BTreeMap::from_iter(mappings) }
+}
+
+/// Whether the broker's patience is enough for the window and a whole call.
+pub(super) fn fits(
+    mapping: &MappingConfig,
+    broker: &BrokerConfig,
+    function: &FunctionConfig,
+) -> bool {
+    let window = mapping.maximum_batching_window;
+    latest_start(broker.consumer_timeout, window, function.timeout).is_some()
 }
 
 /// The rules that several sections keep together.
-fn together(
+pub(super) fn together(
     section: &mut Section<'_, '_>,
     mapping: &MappingConfig,
     brokers: &BTreeMap<String, BrokerConfig>,
@@ -101,7 +131,7 @@ fn together(
     let Some((broker, function)) = sections else { return };
     let (consumer_timeout, timeout) = (broker.consumer_timeout, function.timeout);
     let window = mapping.maximum_batching_window;
-    if latest_start(consumer_timeout, window, timeout).is_none() {
+    if !fits(mapping, broker, function) {
         let [window, timeout] = [window, timeout].map(value::duration_text);
         let most = value::duration_text(consumer_timeout.saturating_sub(MARGIN));
         section.problem(format!(
@@ -179,19 +209,15 @@ fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     })
 }
 
-fn mapping(
+/// Takes the keys of a mapping whose broker, function and UUID have been taken.
+pub(super) fn mapping(
     section: &mut Section<'_, '_>,
-    brokers: &[String],
-    functions: &[String],
-    uuids: &mut BTreeSet<Uuid>,
+    broker: Option<String>,
+    function: Option<String>,
+    uuid: Option<Uuid>,
 ) -> Option<MappingConfig> {
-    let broker = section
-        .required("broker", "the name of a broker", |value| one_of(value, "broker", brokers));
     let queue = section.required("queue", "the queue's name", value::short_string);
     let virtual_host = section.or("virtual_host", "/".to_owned(), value::short_string);
-    let function = section.required("function", "the name of a function", |value| {
-        one_of(value, "function", functions)
-    });
     let batch_size = section.or("batch_size", BATCH_SIZE, |value| value::count(value, 10_000));
     let window = section.or("maximum_batching_window", WINDOW, |value| {
         value::duration_in(value, Duration::ZERO..=WINDOW_MAX)
@@ -212,7 +238,6 @@ fn mapping(
         .or("delivery_limit", Some(DELIVERY_LIMIT), |value| unlimited_or(value, DELIVERY_LIMITS));
     let on_failure = section.optional("on_failure", on_failure);
     let enabled = section.or("enabled", true, value::boolean);
-    let uuid = section.optional("uuid", |value| uuid(value, uuids));
     Some(MappingConfig {
         broker: broker?,
         queue: queue?,
@@ -275,7 +300,7 @@ fn default_prefetch(batch_size: NonZeroU16, maximum_concurrency: NonZeroU16) -> 
 }
 
 /// A reference to one of the named sections.
-fn one_of(value: &DeValue<'_>, what: &str, names: &[String]) -> Result<String, String> {
+pub(super) fn one_of(value: &DeValue<'_>, what: &str, names: &[String]) -> Result<String, String> {
     let written = value::string(value)?;
     if names.iter().any(|name| name == written) {
         return Ok(written.to_owned());

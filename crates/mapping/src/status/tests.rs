@@ -65,6 +65,19 @@ fn a_drained_mapping_is_disabled_by_its_user() {
 }
 
 #[test]
+fn to_take_on_other_settings_is_to_drain_and_to_begin_anew_in_one_state() {
+    let steps = [Change::Enable, Change::Subscribed, Change::Update, Change::Drain, Change::Ended];
+    assert_eq!(after(&steps).state, State::Updating);
+    assert_eq!(after(&steps).after(Change::Enable).state, State::Updating);
+    let status = after(&steps).after(Change::Enable).after(Change::Subscribed);
+    assert_eq!((status.state, status.reason), (State::Enabled, USER));
+    // Disabled meanwhile, or in the end of another state than was wanted.
+    let status = after(&steps).after(Change::Disable).after(Change::Ended);
+    assert_eq!((status.state, status.reason), (State::Disabled, USER));
+    assert_eq!(after(&steps).after(refused()).state, State::Disabled);
+}
+
+#[test]
 fn a_board_tells_a_move_once() {
     let board = Board::default();
     assert_eq!(board.note(Change::Enable).unwrap().state, State::Enabling);
@@ -77,6 +90,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     let change = prop_oneof![
         Just(Change::Enable),
         Just(Change::Disable),
+        Just(Change::Drain),
         Just(Change::Update),
         Just(Change::Delete),
         Just(Change::Ended),

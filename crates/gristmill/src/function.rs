@@ -1,0 +1,160 @@
+//! One function of a host, whose handler can be replaced while it works.
+//!
+//! ```text
+//! Waiting ─loaded─▶ Ready(version) ─its files changed, loaded─▶ Ready(another version)
+//!    └──refused──▶ Refused ─its files changed─┘     └─refused─▶ Ready(the same version as before)
+//! ```
+//!
+//! A call takes the version that is current when it begins and keeps it to its end; an old version
+//! goes, with its idle instances, when its last call has ended. What must never happen: a call that is
+//! handled by two versions, or a file that does not load and takes the place of one that did.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use gristmill_invocation::{Function, Invocation, Report};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+
+use crate::config::{FunctionConfig, Variable};
+use crate::loader::{FunctionError, Loader, Version};
+use crate::telemetry;
+use crate::watch::{Bell, Watch};
+
+/// A function of a host.
+#[derive(Debug)]
+pub(crate) struct HostFunction {
+    name: String,
+    config: FunctionConfig,
+    /// The bound on its calls, over everything that is loaded of it.
+    concurrency: Option<Arc<Semaphore>>,
+    /// What is called; none before one has been loaded.
+    current: ArcSwapOption<Version>,
+    readiness: watch::Sender<Readiness>,
+}
+
+/// Whether a function can be called.
+#[derive(Debug, Clone)]
+pub(crate) enum Readiness {
+    /// Nothing has been loaded yet.
+    Waiting,
+    /// It can.
+    Ready,
+    /// Nothing that can be loaded has been there.
+    Refused(Arc<FunctionError>),
+}
+
+impl HostFunction {
+    /// A function that is not loaded yet. With `before`, one of the same name, it shares the bound on
+    /// its calls, unless that is another.
+    pub(crate) fn new(name: &str, config: &FunctionConfig, before: Option<&Self>) -> Self {
+        let same =
+            |before: &&Self| before.config.reserved_concurrency == config.reserved_concurrency;
+        let concurrency = match (before.filter(same), config.reserved_concurrency) {
+            (Some(before), _) => before.concurrency.clone(),
+            (None, most) => most.map(|most| Arc::new(Semaphore::new(most.get().into()))),
+        };
+        Self {
+            name: name.to_owned(),
+            config: config.clone(),
+            concurrency,
+            current: ArcSwapOption::empty(),
+            readiness: watch::Sender::new(Readiness::Waiting),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &FunctionConfig {
+        &self.config
+    }
+
+    /// Tells whether it can be called, and wakes whenever another version is loaded.
+    pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// The SHA-256 of the handler file that is called now; empty before one was loaded.
+    pub(crate) fn sha256(&self) -> String {
+        self.current.load().as_ref().map(|version| version.sha256.clone()).unwrap_or_default()
+    }
+
+    /// Watches what it is loaded from, as it is now.
+    pub(crate) fn watch(&self, bell: &Bell) -> Watch {
+        let values = self.config.environment.values().filter_map(|variable| match variable {
+            Variable::File(path) => Some(path.clone()),
+            Variable::Literal(_) | Variable::Environment(_) => None,
+        });
+        let dirs = self.config.grants.dirs.iter().map(|dir| dir.host.clone());
+        let files: Vec<PathBuf> =
+            values.chain(dirs).chain([self.config.component.clone()]).collect();
+        Watch::files(bell, files)
+    }
+
+    /// Loads it from its files as they are now, and calls that from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`FunctionError`]; what could be called before still can.
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        loader: &Arc<Loader>,
+    ) -> Result<(), Arc<FunctionError>> {
+        let (function, loader) = (Arc::clone(self), Arc::clone(loader));
+        let load = move || {
+            let concurrency = function.concurrency.clone();
+            loader.load(&function.name, &function.config, concurrency)
+        };
+        let loaded = match spawn_blocking(load).await {
+            Ok(loaded) => loaded.map_err(Arc::new),
+            // Only a panic while loading, which would be a bug, comes here.
+            Err(lost) => {
+                Err(Arc::new(FunctionError::Lost { function: self.name.clone(), source: lost }))
+            }
+        };
+        match loaded {
+            Ok(version) => {
+                let new = version.sha256.clone();
+                let old = self.current.swap(Some(Arc::new(version)));
+                match old {
+                    Some(old) => telemetry::handler_reloaded(&self.name, &old.sha256, &new),
+                    None => telemetry::handler_loaded(&self.name, &new),
+                }
+                self.readiness.send_replace(Readiness::Ready);
+                Ok(())
+            }
+            Err(error) => {
+                match self.current.load().as_ref() {
+                    Some(current) => telemetry::handler_kept(&self.name, &current.sha256, &error),
+                    None => {
+                        drop(self.readiness.send_replace(Readiness::Refused(Arc::clone(&error))))
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Loads it again whenever `watch`, which is of before it was last loaded, tells of a change. The
+    /// future never ends.
+    pub(crate) async fn keep(self: Arc<Self>, loader: Arc<Loader>, mut watch: Watch) {
+        loop {
+            watch.settled().await;
+            // It has said so itself.
+            drop(self.load(&loader).await);
+        }
+    }
+}
+
+impl Function for HostFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn invoke(&self, invocation: Invocation<'_>) -> Report {
+        match self.current.load_full() {
+            Some(version) => version.function.invoke(invocation).await,
+            // Mappings start when it is ready.
+            None => Report::not_started(),
+        }
+    }
+}

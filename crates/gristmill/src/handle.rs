@@ -1,0 +1,108 @@
+//! What others have of a running host: its status, and a way to give it another configuration.
+//!
+//! A configuration is applied as a difference. What must never happen: a mapping that is disturbed
+//! although nothing of it has changed, or a configuration that is applied in part.
+
+use std::sync::Arc;
+
+use gristmill_broker::with_causes;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::functions::{Functions, Prepared};
+use crate::loader::FunctionError;
+use crate::plan::{Plan, Plans};
+use crate::status::HostStatus;
+use crate::watch::Bell;
+
+/// A handle to a host, which outlives it. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct HostHandle {
+    pub(crate) status: HostStatus,
+    pub(crate) bell: Bell,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) data_dir_id: Uuid,
+    /// What was applied last; locked while another is.
+    pub(crate) current: Arc<Mutex<Config>>,
+    pub(crate) orders: mpsc::Sender<Order>,
+}
+
+/// Other plans for a running host.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) plans: Plans,
+    pub(crate) prepared: Vec<Prepared>,
+    pub(crate) done: oneshot::Sender<Applied>,
+}
+
+/// What a configuration has changed, in numbers of mappings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Those that were not there.
+    pub added: usize,
+    /// Those that drain and begin anew with other settings, or stop because they are disabled.
+    pub changed: usize,
+    /// Those that drain and go.
+    pub removed: usize,
+    /// Those that never notice.
+    pub unchanged: usize,
+}
+
+/// Why a configuration was not applied. The one before goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Functions that are new or changed and that mappings call do not load.
+    #[error("{}", .0.iter().map(|error| with_causes(&**error)).collect::<Vec<_>>().join("; "))]
+    Functions(Vec<Arc<FunctionError>>),
+    /// The host does not run, or is about to end.
+    #[error("the host does not run")]
+    NotRunning,
+}
+
+impl HostHandle {
+    /// What the host says about its mappings.
+    #[must_use]
+    pub fn status(&self) -> HostStatus {
+        self.status.clone()
+    }
+
+    /// Gives the host another configuration, and returns when it is in force: mappings that it leaves
+    /// as they are never notice, changed ones drain and begin anew, removed ones drain and go. What is
+    /// draining then may take its time.
+    ///
+    /// The section `[host]` stays as it was when the host was made.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`]; then nothing has changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the configuration applied or not, but never in part.
+    pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
+        let mut current = self.current.lock().await;
+        let config = Config { host: current.host.clone(), ..config };
+        let plans = Plan::all(&config, self.data_dir_id);
+        let (mut prepared, mut errors) = (Vec::new(), Vec::new());
+        for (name, function) in &config.functions {
+            let mut mappings = config.mappings.values();
+            if !mappings.any(|mapping| mapping.enabled && mapping.function == *name) {
+                continue;
+            }
+            match self.functions.prepare(name, function).await {
+                Ok(function) => prepared.extend(function),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(ApplyError::Functions(errors));
+        }
+        let (done, applied) = oneshot::channel();
+        let order = Order { plans, prepared, done };
+        self.orders.send(order).await.map_err(|_| ApplyError::NotRunning)?;
+        let applied = applied.await.map_err(|_| ApplyError::NotRunning)?;
+        *current = config;
+        Ok(applied)
+    }
+}

@@ -1,0 +1,115 @@
+//! What one mapping is made of, from all sections of the configuration: its plan.
+//!
+//! Two equal plans are the same mapping, which is how a changed configuration finds out what it leaves
+//! alone.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gristmill_event::{EVENT_BYTES_MAX, Envelope};
+use gristmill_mapping::backoff::Backoff;
+use gristmill_mapping::consumer_timeout::latest_start;
+use gristmill_mapping::{BatchLimits, GiveUp, Settings};
+use gristmill_rabbitmq::SourceSettings;
+use uuid::Uuid;
+
+use crate::config::{BrokerConfig, Config, Credentials, FunctionConfig, MappingConfig, OnFailure};
+
+/// One mapping of a configuration, with everything that it refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) uuid: Uuid,
+    pub(crate) mapping: MappingConfig,
+    pub(crate) broker: BrokerConfig,
+    pub(crate) function: FunctionConfig,
+    arn: String,
+    drain_timeout: Duration,
+}
+
+/// The plans of a configuration, by their names.
+pub(crate) type Plans = BTreeMap<String, Plan>;
+
+impl Plan {
+    /// The plans of all mappings. `data_dir_id` is what their UUIDs and ARNs are made of.
+    pub(crate) fn all(config: &Config, data_dir_id: Uuid) -> Plans {
+        let plan = |(name, mapping): (&String, &MappingConfig)| {
+            let broker = config.brokers.get(&mapping.broker)?;
+            let plan = Self {
+                name: name.clone(),
+                uuid: config.mapping_uuid(name, data_dir_id),
+                mapping: mapping.clone(),
+                broker: broker.clone(),
+                function: config.functions.get(&mapping.function)?.clone(),
+                arn: match &broker.arn {
+                    Some(arn) => arn.clone(),
+                    None => config.default_arn(&mapping.broker, data_dir_id),
+                },
+                drain_timeout: config.host.drain_timeout,
+            };
+            Some((name.clone(), plan))
+        };
+        config.mappings.iter().filter_map(plan).collect()
+    }
+
+    /// The files that the mapping's connection proves itself with.
+    pub(crate) fn secrets(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        if let Credentials::File(path) = &self.broker.credentials {
+            files.push(path.clone());
+        }
+        if let Some(tls) = &self.broker.tls {
+            files.extend(tls.ca.clone());
+            files.extend(
+                tls.certificate.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]),
+            );
+        }
+        files
+    }
+
+    /// What the mapping is held with: all settings that could make it able to go on.
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self { mapping, broker, function, .. } = self;
+        format!("{mapping:?} {broker:?} {function:?}")
+    }
+
+    pub(crate) fn source_settings(&self) -> SourceSettings {
+        SourceSettings {
+            queue: self.mapping.queue.clone(),
+            consumer_tag: format!("gristmill-{}", self.uuid),
+            prefetch: self.mapping.prefetch,
+        }
+    }
+
+    /// `None` where the rules that broker, function and mapping keep together are broken, which the
+    /// configuration is refused for.
+    pub(crate) fn settings(&self) -> Option<Settings> {
+        let Self { mapping, broker, function, .. } = self;
+        let window = mapping.maximum_batching_window;
+        Some(Settings {
+            name: self.name.clone(),
+            queue: mapping.queue.clone(),
+            envelope: Envelope::rabbitmq(&self.arn, &mapping.queue, &mapping.virtual_host),
+            batch: BatchLimits {
+                records_max: NonZeroUsize::from(mapping.batch_size),
+                bytes_max: EVENT_BYTES_MAX,
+                window,
+            },
+            prefetch: mapping.prefetch,
+            maximum_concurrency: NonZeroUsize::from(mapping.maximum_concurrency),
+            retry: Backoff::RETRY,
+            latest_start: latest_start(broker.consumer_timeout, window, function.timeout)?,
+            give_up: GiveUp {
+                maximum_retry_attempts: mapping.maximum_retry_attempts,
+                maximum_record_age: mapping.maximum_record_age,
+                delivery_limit: mapping.delivery_limit,
+                on_failure: mapping
+                    .on_failure
+                    .map(|OnFailure::Broker| gristmill_mapping::OnFailure::Broker),
+            },
+            drain_timeout: self.drain_timeout,
+        })
+    }
+}
