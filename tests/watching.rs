@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Broker, GRISTMILL, LONG, drain, report, subscribed};
+use crate::support::{Broker, GRISTMILL, LONG, drain, moved, report, subscribed};
 
 /// Where the host says that it listens.
 async fn address(host: &Host) -> SocketAddr {
@@ -53,7 +53,7 @@ async fn a_host_tells_what_its_mappings_do() {
     );
     assert_eq!(body.lines().count(), 1);
     broker.client.declare_queue("missing", &gristmill_testkit::amqp::Table::new()).await.unwrap();
-    subscribed(&host, "missing").await;
+    moved(&host, "missing", "Enabled", "USER_INITIATED").await;
     assert_eq!(get(address, "/readyz").await, (200, "ready\n".to_owned()));
 
     broker.publish("good", [b"1".to_vec(), b"2".to_vec()]).await;

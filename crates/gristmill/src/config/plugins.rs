@@ -165,13 +165,10 @@ fn sidecar(
         ));
         return None;
     }
-    for key in GRANTS {
-        root.optional(key, |_| -> Result<(), String> {
-            Err(format!(
-                "is for gristmill.toml only; ask whoever runs the host to set it in [function.{name}]"
-            ))
-        });
-    }
+    let advice = format!(
+        "is for gristmill.toml only; ask whoever runs the host to set it in [function.{name}]"
+    );
+    GRANTS.iter().for_each(|key| root.refuse(key, &advice));
     let timeout = root.optional("timeout", |value| {
         not_in_section(section, name)?;
         at_most(function::timeout(value)?, plugins.timeout_max, "timeout_max", value::duration_text)
@@ -238,12 +235,9 @@ fn mapping(
         }
         read::one_of(value, "broker", &plugins.brokers)
     });
-    section.optional("function", |_| -> Result<(), String> {
-        Err(format!("is {function}, the handler beside this file; take it out"))
-    });
-    section.optional("uuid", |_| -> Result<(), String> {
-        Err("is for gristmill.toml only; take it out".to_owned())
-    });
+    section
+        .refuse("function", &format!("is {function}, the handler beside this file; take it out"));
+    section.refuse("uuid", "is for gristmill.toml only; take it out");
     read::mapping(section, broker, Some(function.to_owned()), None)
 }
 

@@ -83,6 +83,14 @@ impl<'p, 't> Section<'p, 't> {
         }
     }
 
+    /// Takes a key that may not be there, and says why if it is.
+    pub(super) fn refuse(&mut self, key: &str, message: &str) {
+        if let Some(value) = self.left.remove(key) {
+            let path = self.path_of(key);
+            self.problems.add(value.span().start, &path, message.to_owned());
+        }
+    }
+
     /// Takes the table `key`; an absent one is empty.
     pub(super) fn table(&mut self, key: &'static str) -> Section<'_, 't> {
         self.known.push(key);

@@ -25,6 +25,7 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             memory_max_bytes: 4294967296,
             compile_timeout: 300s,
         },
+        plugins: None,
         brokers: {
             "local": BrokerConfig {
                 addresses: [

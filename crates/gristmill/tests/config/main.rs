@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accepted;
+mod plugins;
 mod refused;
 mod secrets;
 

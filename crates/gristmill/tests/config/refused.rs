@@ -25,7 +25,7 @@ queue = 7
 batch_sise = 10
 broker = "shp"
 
-[plugins]
+[plugin]
 dir = "plugins"
 
 [function."my totals"]
@@ -43,7 +43,7 @@ log_format = "jsn"
     gristmill.toml:3: mapping.orders.queue: is an integer, but has to be a string
     gristmill.toml:4: mapping.orders.batch_sise: unknown key; did you mean `batch_size`?
     gristmill.toml:5: mapping.orders.broker: there is no broker "shp"; did you mean `shop`?
-    gristmill.toml:7: plugins: unknown key; choose from `host`, `broker`, `function`, `mapping`
+    gristmill.toml:7: plugin: unknown key; did you mean `plugins`?
     gristmill.toml:10: function."my totals": a name has 1 to 64 characters, each a letter of a-z or A-Z, a digit, `-` or `_`
     gristmill.toml:10: function."my totals".component: missing; set it to the path of the handler
     gristmill.toml:11: function."my totals".timeout: "10" is not a duration; write whole numbers with their units, such as "500ms", "10s", "14m", "1h" or "1m30s"
