@@ -176,6 +176,10 @@ pub(crate) fn compiled_as() -> Config {
     config.consume_fuel(true);
     config.epoch_interruption(true);
 
+    // What a trap tells: files and lines too, where the handler carries debug information, which is
+    // kept in memory with its code; its author chooses. Wasmtime's own default asks the environment.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+
     // How fast it starts: instances map the handler's initial memory instead of copying it.
     config.memory_init_cow(true);
 
@@ -194,10 +198,8 @@ fn run_as(config: &mut Config, settings: EngineSettings) {
     config.max_wasm_stack(WASM_STACK_BYTES);
     config.async_stack_size(CALL_STACK_BYTES);
 
-    // What a trap tells: the functions it passed through. Files and lines would keep debug
-    // information in memory, and wasmtime's own default asks the environment about them.
+    // What a trap tells: the functions it passed through.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
-    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
 
     // Where instances live: in places that are reserved once, so that to start and to end one asks
     // little of the operating system. `Places` lets no more in than there is room for. Instances of

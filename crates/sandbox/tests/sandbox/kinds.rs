@@ -89,6 +89,19 @@ async fn a_command_reads_the_event_and_writes_its_response() {
     assert_eq!(answer(&function, "count").await, "1");
 }
 
+/// As a handler in any language has it that is built with debug information.
+#[tokio::test]
+async fn a_trap_tells_file_and_line_where_the_handler_does() {
+    let text = "(module\n  (func $total unreachable)\n  (func (export \"_start\")\n    call $total))";
+    let mut parser = wat::Parser::new();
+    parser.generate_dwarf(wat::GenerateDwarf::Lines);
+    let module = parser.parse_str(Some("src/totals.wat".as_ref()), text).unwrap();
+    let function = load_bytes(&module, FunctionSettings::default()).unwrap();
+    let Outcome::Trapped(reason) = call(&function, "{}").await.outcome else { panic!() };
+    assert!(reason.contains("total (src/totals.wat:2:"), "{reason}");
+    assert!(reason.contains(" < ") && reason.contains("(src/totals.wat:4:"), "{reason}");
+}
+
 #[tokio::test]
 async fn what_a_command_says_on_stderr_is_logged_and_its_response_is_not() {
     let function = load("command", Limits::default());

@@ -3,7 +3,7 @@
 use clap::Parser;
 use gristmill_invocation::Outcome;
 use gristmill_sandbox::{Code, FileKind, FunctionSettings, LoadedFunction, Refusal, precompile};
-use wasmtime::{Config, Engine as Wasmtime};
+use wasmtime::{Config, Engine as Wasmtime, WasmBacktraceDetails};
 use wasmtime_cli_flags::CommonOptions;
 
 use crate::support::{ENGINE, answer, call, guest};
@@ -35,7 +35,9 @@ async fn echoes(native: &[u8]) {
 fn compiled_by_wasmtime(flags: &[&str], wasm: &[u8]) -> Vec<u8> {
     let arguments = flags.iter().flat_map(|flag| ["-W", *flag]);
     let mut options = CommonOptions::try_parse_from(["wasmtime"].into_iter().chain(arguments));
-    let config = options.as_mut().unwrap().config(None).unwrap();
+    let mut config = options.as_mut().unwrap().config(None).unwrap();
+    // What `WASMTIME_BACKTRACE_DETAILS=1` in its environment does, which has no flag.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     Wasmtime::new(&config).unwrap().precompile_component(wasm).unwrap()
 }
 
