@@ -18,10 +18,10 @@ use crate::support::{Broker, LONG, drain, host_on, moved, report, subscribed};
 fn version(number: u32) -> Vec<u8> {
     let mut bytes = fs::read(guests::component("versioned")).unwrap();
     let marker = b"version-0000";
-    let at: Vec<usize> =
-        (0..bytes.len() - marker.len()).filter(|at| bytes[*at..].starts_with(marker)).collect();
-    let [at] = at.as_slice() else { panic!("{at:?}") };
-    bytes[*at..][..marker.len()].copy_from_slice(format!("version-{number:04}").as_bytes());
+    let mut found = (0..bytes.len() - marker.len()).filter(|at| bytes[*at..].starts_with(marker));
+    let (at, again) = (found.next().unwrap(), found.next());
+    assert_eq!(again, None, "it stands there once");
+    bytes[at..][..marker.len()].copy_from_slice(format!("version-{number:04}").as_bytes());
     bytes
 }
 

@@ -53,6 +53,10 @@ pub struct EngineSettings {
     pub instances_max: u32,
     /// The most linear memory that any function may ask for, in bytes; 64 KiB to 4 GiB.
     pub memory_max_bytes: u64,
+    /// Whether a trap tells files and lines, where the handler has debug information. That is then read
+    /// at each trap, in memory and time that no limit of the handler bounds: for trying handlers, and
+    /// not for running those of others. Code has to be compiled for it.
+    pub debug_info: bool,
 }
 
 impl EngineSettings {
@@ -65,7 +69,11 @@ impl Default for EngineSettings {
     /// As many instances as AWS Lambda runs at once in an account, and all that a handler can
     /// address.
     fn default() -> Self {
-        EngineSettings { instances_max: 1_000, memory_max_bytes: crate::limits::MEMORY_MOST_BYTES }
+        EngineSettings {
+            instances_max: 1_000,
+            memory_max_bytes: crate::limits::MEMORY_MOST_BYTES,
+            debug_info: false,
+        }
     }
 }
 
@@ -99,7 +107,7 @@ impl Engine {
         if !crate::limits::is_memory_limit(settings.memory_max_bytes) {
             return Err(EngineError::Memory { bytes: settings.memory_max_bytes });
         }
-        let mut config = compiled_as();
+        let mut config = compiled_as(settings.debug_info);
         run_as(&mut config, settings);
         let engine = wasmtime::Engine::new(&config).map_err(|source| EngineError::Unsupported {
             instances: settings.instances_max,
@@ -158,7 +166,7 @@ impl fmt::Debug for Engine {
 
 /// The settings that native code depends on, each with its reason. Code that was compiled under
 /// others is refused. `docs/sandbox.md` names the flags by which `wasmtime compile` has the same.
-pub(crate) fn compiled_as() -> Config {
+pub(crate) fn compiled_as(debug_info: bool) -> Config {
     let mut config = Config::new();
 
     // What a handler may be.
@@ -176,9 +184,11 @@ pub(crate) fn compiled_as() -> Config {
     config.consume_fuel(true);
     config.epoch_interruption(true);
 
-    // What a trap tells: files and lines too, where the handler carries debug information, which is
-    // kept in memory with its code; its author chooses. Wasmtime's own default asks the environment.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    // What a trap tells besides the functions. Wasmtime's own default asks the environment.
+    config.wasm_backtrace_details(match debug_info {
+        true => WasmBacktraceDetails::Enable,
+        false => WasmBacktraceDetails::Disable,
+    });
 
     // How fast it starts: instances map the handler's initial memory instead of copying it.
     config.memory_init_cow(true);

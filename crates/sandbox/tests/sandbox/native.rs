@@ -3,7 +3,7 @@
 use clap::Parser;
 use gristmill_invocation::Outcome;
 use gristmill_sandbox::{Code, FileKind, FunctionSettings, LoadedFunction, Refusal, precompile};
-use wasmtime::{Config, Engine as Wasmtime, WasmBacktraceDetails};
+use wasmtime::{Config, Engine as Wasmtime};
 use wasmtime_cli_flags::CommonOptions;
 
 use crate::support::{ENGINE, answer, call, guest};
@@ -35,16 +35,14 @@ async fn echoes(native: &[u8]) {
 fn compiled_by_wasmtime(flags: &[&str], wasm: &[u8]) -> Vec<u8> {
     let arguments = flags.iter().flat_map(|flag| ["-W", *flag]);
     let mut options = CommonOptions::try_parse_from(["wasmtime"].into_iter().chain(arguments));
-    let mut config = options.as_mut().unwrap().config(None).unwrap();
-    // What `WASMTIME_BACKTRACE_DETAILS=1` in its environment does, which has no flag.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    let config = options.as_mut().unwrap().config(None).unwrap();
     Wasmtime::new(&config).unwrap().precompile_component(wasm).unwrap()
 }
 
 #[tokio::test]
 async fn a_component_and_a_module_compiled_ahead_run() {
-    echoes(&precompile(&guest("echo")).unwrap()).await;
-    let module = precompile(&wat::parse_str(COMMAND).unwrap()).unwrap();
+    echoes(&precompile(&guest("echo"), false).unwrap()).await;
+    let module = precompile(&wat::parse_str(COMMAND).unwrap(), false).unwrap();
     let code = from_native(&module).unwrap();
     let command = LoadedFunction::load(&ENGINE, &code, FunctionSettings::default()).unwrap();
     assert_eq!(call(&command, "").await.outcome, Outcome::Succeeded(None));
@@ -53,10 +51,10 @@ async fn a_component_and_a_module_compiled_ahead_run() {
 #[test]
 fn native_code_is_not_compiled_and_webassembly_is_not_native() {
     let wasm = guest("silent");
-    let native = precompile(&wasm).unwrap();
+    let native = precompile(&wasm, false).unwrap();
     assert_eq!(FileKind::of(&native), FileKind::Precompiled);
     assert!(matches!(Code::compile(&ENGINE, &native), Err(Refusal::Precompiled)));
-    assert!(matches!(precompile(&native), Err(Refusal::Precompiled)));
+    assert!(matches!(precompile(&native, false), Err(Refusal::Precompiled)));
     for not_native in [wasm, wat::parse_str(COMMAND).unwrap()] {
         assert!(matches!(from_native(&not_native), Err(Refusal::NotNative)));
     }
