@@ -239,7 +239,8 @@ fn long_string<'a>(mut headers: Vec<(Cow<'a, str>, HeaderValue<'a>)>) -> HeaderV
 }
 
 fn number<'a>(digits: &str) -> Option<HeaderValue<'a>> {
-    let integer = digits.parse().map(HeaderValue::Integer);
-    let large = || digits.parse().map(HeaderValue::Large);
-    integer.or_else(|_| large()).or_else(|_| digits.parse().map(HeaderValue::Number)).ok()
+    let number: serde_json::Number = serde_json::from_str(digits).ok()?;
+    let integer = || number.as_i64().map(HeaderValue::Integer);
+    let large = || number.as_u64().map(HeaderValue::Large);
+    integer().or_else(large).or_else(|| number.as_f64().map(HeaderValue::Number))
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{
@@ -123,20 +124,18 @@ impl<'de> Visitor<'de> for QueuesSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut queues: Vec<Queue<'de>> = Vec::new();
+        let mut queues = Vec::new();
+        let mut keys = BTreeSet::new();
         while let Some(Text(key)) = map.next_key()? {
+            // A map by key, as handlers in other languages have it, would lose one of two lists.
+            if !keys.insert(key.clone()) {
+                return Err(A::Error::custom("it has a queue twice"));
+            }
             self.0.borrow_mut().queue = Some(key.as_ref().to_owned());
             let records = map.next_value_seed(RecordsSeed::new(self.0))?;
             queues.push(Queue { key, records });
         }
-        // A map of lists by key, as handlers in other languages read it, would lose one of two.
-        let mut keys: Vec<&str> = queues.iter().map(|queue| queue.key.as_ref()).collect();
-        keys.sort_unstable();
-        if keys.is_sorted_by(|one, next| one < next) {
-            Ok(queues)
-        } else {
-            Err(A::Error::custom("it has a queue twice"))
-        }
+        Ok(queues)
     }
 }
 
