@@ -2,13 +2,20 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper's panic fails its test")]
 
-use gristmill_event::{BasicProperties, Envelope, HeaderTable, HeaderValue, Message};
+use gristmill_event::{
+    ActiveMqEnvelope, ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue,
+    Message, MessageType, Profile, PropertyValue,
+};
+use gristmill_handler as read;
 use gristmill_handler::{
     Event, HeaderValue as ReadValue, Headers, RabbitMqRecord, Record, RecordSource,
 };
 use proptest::prelude::*;
 
-mod arbitrary;
+#[path = "arbitrary/activemq.rs"]
+mod activemq;
+#[path = "arbitrary/rabbitmq.rs"]
+mod rabbitmq;
 
 fn of_rabbitmq<'e>(record: &Record<'e>) -> &'e RabbitMqRecord<'e> {
     match record.source() {
@@ -106,11 +113,79 @@ fn check(sent: &Message, record: &Record<'_>) {
     }
 }
 
+/// What an event shows of a text that can be absent: an empty one and none are the same in one of
+/// the profiles, and for the reader in both.
+fn unless_empty(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+#[track_caller]
+fn check_activemq(sent: &ActiveMqMessage, record: &Record<'_>) {
+    let RecordSource::ActiveMq(read) = record.source() else { panic!("a record of ActiveMQ") };
+    assert_eq!(record.data().unwrap(), sent.body);
+    assert_eq!(record.redelivered(), sent.redelivered);
+    let message_type = match sent.message_type {
+        MessageType::Text => read::MessageType::Text,
+        MessageType::Bytes => read::MessageType::Bytes,
+    };
+    assert_eq!(read.message_type, Some(message_type));
+    assert_eq!(read.delivery_mode, Some(if sent.persistent { 2 } else { 1 }));
+    assert_eq!(read.priority, Some(sent.priority));
+    assert_eq!(read.expiration, Some(sent.expiration));
+    let address = unless_empty(sent.reply_to.as_deref()).filter(|text| *text != "null");
+    for (sent, read) in [
+        (unless_empty(Some(&sent.message_id)), &read.message_id),
+        (address, &read.reply_to),
+        (unless_empty(sent.kind.as_deref()), &read.kind),
+        (unless_empty(sent.correlation_id.as_deref()), &read.correlation_id),
+        (unless_empty(Some(&sent.destination)), &read.destination),
+    ] {
+        assert_eq!(sent, read.as_deref());
+    }
+    for (sent, read) in [
+        (sent.timestamp, read.timestamp),
+        (sent.broker_in_time, read.broker_in_time),
+        (sent.broker_out_time, read.broker_out_time),
+    ] {
+        assert_eq!(Some(sent), read);
+    }
+    let properties: Vec<_> =
+        sent.properties.iter().filter(|(_, value)| *value != PropertyValue::Null).collect();
+    assert_eq!(properties.len(), read.properties.len());
+    for ((name, value), (read_name, read)) in properties.into_iter().zip(read.properties.iter()) {
+        assert_eq!(name, read_name);
+        match value {
+            PropertyValue::Boolean(value) => assert_eq!(read.parse(), Ok(*value)),
+            PropertyValue::Integer(value) => assert_eq!(read.parse(), Ok(*value)),
+            PropertyValue::Float(value) if !value.is_nan() => assert_eq!(read.parse(), Ok(*value)),
+            PropertyValue::Double(value) if !value.is_nan() => assert_eq!(read.parse(), Ok(*value)),
+            PropertyValue::String(value) => assert_eq!(read, value),
+            PropertyValue::Float(_) | PropertyValue::Double(_) => assert_eq!(read, "NaN"),
+            PropertyValue::Null => {}
+        }
+    }
+}
+
 proptest! {
     #[test]
+    fn what_is_sent_from_activemq_is_what_is_read(
+        messages in prop::collection::vec(activemq::message(), 0..4),
+    ) {
+        for profile in [Profile::Documented, Profile::Observed] {
+            let text = ActiveMqEnvelope::new("arn", profile).encode(&messages, 0);
+            let event = Event::parse(&text).unwrap();
+            prop_assert_eq!(event.event_source_arn(), Some("arn"));
+            prop_assert_eq!(event.records().count(), messages.len());
+            for (sent, record) in messages.iter().zip(event.records()) {
+                check_activemq(sent, &record);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_sent_is_what_is_read(
-        messages in prop::collection::vec(arbitrary::message(), 0..4),
-        names in prop::array::uniform3(arbitrary::text()),
+        messages in prop::collection::vec(rabbitmq::message(), 0..4),
+        names in prop::array::uniform3(rabbitmq::text()),
     ) {
         let [arn, queue, virtual_host] = names;
         let text = Envelope::rabbitmq(&arn, &queue, &virtual_host).encode(&messages, 0);

@@ -9,7 +9,7 @@ use super::*;
 use crate::Envelope;
 
 /// Lies with the tests of the crate, of which one uses it too.
-#[path = "../../tests/arbitrary/mod.rs"]
+#[path = "../../tests/arbitrary/rabbitmq.rs"]
 mod arbitrary;
 
 fn date_value(seconds: u64) -> Value {
