@@ -5,6 +5,7 @@
 mod check;
 mod compile;
 mod compiler;
+mod event;
 mod inspect;
 mod invoke;
 mod log;
@@ -54,6 +55,8 @@ enum Command {
     Status(status::Arguments),
     /// Call a handler once with an event, in the same sandbox as the host's.
     Invoke(invoke::Arguments),
+    /// Print a sample event to call a handler with.
+    Event(event::Arguments),
     /// Show what a handler file is, exports and imports.
     Inspect(inspect::Arguments),
     /// Compile a handler to native code ahead of time.
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
+        Command::Event(arguments) => event::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
     };
