@@ -9,6 +9,7 @@ mod event;
 mod inspect;
 mod invoke;
 mod log;
+mod new;
 mod run;
 mod signals;
 mod status;
@@ -53,6 +54,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what a running host says about its mappings; it has to `listen`.
     Status(status::Arguments),
+    /// Make a handler project that builds, in the language of your choice.
+    New(new::Arguments),
     /// Call a handler once with an event, in the same sandbox as the host's.
     Invoke(invoke::Arguments),
     /// Print a sample event to call a handler with.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::New(arguments) => new::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Event(arguments) => event::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use languages::{Builder, PLUGINS, Plugin};
 use tools::Tools;
@@ -72,6 +72,26 @@ pub fn component(name: &str) -> PathBuf {
     let path = folder().join(name).with_extension("wasm");
     assert!(path.is_file(), "there is no handler {name}: {} does not exist", path.display());
     path
+}
+
+/// The component that a package in Rust is, which lies anywhere; built where those of the repository
+/// are, so that they share what they depend on.
+///
+/// # Errors
+///
+/// When no toolchain for `wasm32-wasip2` can be had (the error says what to run), when the package
+/// does not build, and when it is anything but one component.
+pub fn build_package(package: &Path) -> Result<PathBuf> {
+    let _lock = lock()?;
+    let build_dir = folder().join("build");
+    let toolchain = target_dir().join("guest-toolchain");
+    let built = rust::build_one(repository(), package, &build_dir, &toolchain)?;
+    let [component] = built.as_slice() else {
+        bail!("{} is {} components", package.display(), built.len());
+    };
+    let kept = package.join("handler.wasm");
+    fs::copy(component, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    Ok(kept)
 }
 
 fn build_rust() -> Result<()> {

@@ -27,6 +27,16 @@ pub(super) fn build(repository: &Path, build_dir: &Path, toolchain: &Path) -> Re
     Ok(built)
 }
 
+/// Builds one package that lies anywhere, in the same way.
+pub(super) fn build_one(
+    repository: &Path,
+    package: &Path,
+    build_dir: &Path,
+    toolchain: &Path,
+) -> Result<Vec<PathBuf>> {
+    build_package(&Toolchain::find(repository, toolchain)?, package, build_dir)
+}
+
 fn build_package(toolchain: &Toolchain, package: &Path, build_dir: &Path) -> Result<Vec<PathBuf>> {
     let output = toolchain
         .cargo()
