@@ -4,6 +4,7 @@
 //! host of its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod authoring;
 mod batching;
 mod chaos;
 mod compiling;

@@ -16,8 +16,8 @@ use gristmill_sandbox::{
 use tokio::runtime::Runtime;
 
 use crate::log::{self, Format};
-use crate::value::{duration, size};
-use crate::{answer, complain, exit};
+use crate::value::{duration, pair, size};
+use crate::{answer, complain, event, exit};
 
 /// What a handler inside a blocking call may delay the exit.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
@@ -29,7 +29,8 @@ const PLACES: u32 = 100;
 pub(crate) struct Arguments {
     /// The handler file.
     handler: PathBuf,
-    /// A file with the event JSON; `-` reads stdin. Without it the event is `{}`.
+    /// A file with the event JSON; `-` reads stdin. Without it the event is that of `gristmill event
+    /// rabbitmq`: one order.
     #[arg(short, long, value_name = "FILE")]
     event: Option<PathBuf>,
     /// The longest that the call may run.
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FUEL", default_value_t = FUEL_PER_SECOND)]
     fuel_per_second: u64,
     /// An environment variable of the handler.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
     /// A directory that the handler may read, and write with `:write`.
     #[arg(long, value_name = "HOST::GUEST[:write]", value_parser = dir)]
@@ -79,8 +80,9 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
 fn invoke(arguments: &Arguments) -> anyhow::Result<Report> {
     let event = match &arguments.event {
         Some(path) => read_event(path)?,
-        None => "{}".to_owned(),
+        None => event::sample(),
     };
+    note_unless_json(&event);
     let limits = Limits {
         timeout: arguments.timeout,
         fuel_per_second: arguments.fuel_per_second,
@@ -124,14 +126,27 @@ fn call(function: &LoadedFunction, event: &str) -> anyhow::Result<Report> {
 fn read_event(path: &Path) -> anyhow::Result<String> {
     let event = if path == Path::new("-") {
         let mut event = String::new();
-        io::stdin().read_to_string(&mut event).context("cannot read the event from stdin")?;
+        io::stdin()
+            .read_to_string(&mut event)
+            .context("cannot read the event from stdin as text in UTF-8")?;
         event
     } else {
-        fs::read_to_string(path)
-            .with_context(|| format!("cannot read the event file {}", path.display()))?
+        fs::read_to_string(path).with_context(|| {
+            format!("cannot read the event file {} as text in UTF-8", path.display())
+        })?
     };
-    ensure!(!event.trim().is_empty(), "the event is empty: give an event as JSON, such as {{}}");
+    let hint = "print one with `gristmill event rabbitmq` or `gristmill event activemq`";
+    ensure!(!event.trim().is_empty(), "the event is empty; {hint}");
     Ok(event)
+}
+
+/// Whoever tries how a handler takes other text may; by mistake it would be hard to see.
+#[expect(clippy::print_stderr, reason = "a word to the user beside the answer")]
+fn note_unless_json(event: &str) {
+    let event = event.strip_prefix('\u{feff}').unwrap_or(event);
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(event) {
+        eprintln!("note: the event is not JSON, which the host would never send: {error}");
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "the report belongs to stderr, the response to stdout")]
@@ -170,13 +185,6 @@ fn exit_code(outcome: &Outcome) -> u8 {
         Outcome::Trapped(_) => exit::TRAPPED,
         Outcome::OutOfFuel | Outcome::TimedOut => exit::TIMED_OUT,
         Outcome::OutOfMemory => exit::OUT_OF_MEMORY,
-    }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".into()),
     }
 }
 

@@ -5,9 +5,11 @@
 mod check;
 mod compile;
 mod compiler;
+mod event;
 mod inspect;
 mod invoke;
 mod log;
+mod new;
 mod run;
 mod signals;
 mod status;
@@ -52,8 +54,12 @@ enum Command {
     Check(check::Arguments),
     /// Show what a running host says about its mappings; it has to `listen`.
     Status(status::Arguments),
+    /// Make a handler project that builds, in the language of your choice.
+    New(new::Arguments),
     /// Call a handler once with an event, in the same sandbox as the host's.
     Invoke(invoke::Arguments),
+    /// Print a sample event to call a handler with.
+    Event(event::Arguments),
     /// Show what a handler file is, exports and imports.
     Inspect(inspect::Arguments),
     /// Compile a handler to native code ahead of time.
@@ -83,7 +89,9 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::New(arguments) => new::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
+        Command::Event(arguments) => event::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
     };

@@ -2,9 +2,9 @@
 //!
 //! This is where messages stop being a broker's and become the handler's. On the line it stands
 //! between the batcher, which asks [`Message::record_bytes`] whether one more record fits, and the
-//! invocation, which receives what [`Envelope::encode`] wrote. The shape is AWS Lambda's event for
-//! Amazon MQ for RabbitMQ (Lambda developer guide, "Using Lambda with Amazon MQ"), and handlers
-//! written for Lambda must parse it unchanged.
+//! invocation, which receives what [`Envelope::encode`] wrote. The shapes, one for RabbitMQ and one
+//! for ActiveMQ, are those of AWS Lambda's events for Amazon MQ (Lambda developer guide, "Using Lambda
+//! with Amazon MQ"), and handlers written for Lambda must parse them unchanged.
 //!
 //! What must never happen: that the size told beforehand and the text written differ, that one
 //! message encodes to two different texts, or that what a producer put into a message breaks the
@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod activemq;
 mod message;
 
 mod envelope;
@@ -42,5 +43,6 @@ mod date;
 mod signed;
 mod sink;
 
-pub use envelope::{EVENT_BYTES_MAX, Envelope};
+pub use activemq::{ActiveMqMessage, MessageType, Profile, PropertyValue};
+pub use envelope::{ActiveMqEnvelope, EVENT_BYTES_MAX, Envelope};
 pub use message::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};

@@ -6,7 +6,10 @@
 
 #![expect(clippy::expect_used, reason = "a helper's panic fails the test that called it")]
 
-use gristmill_event::{BasicProperties, Envelope, HeaderTable, HeaderValue, Message};
+use gristmill_event::{
+    ActiveMqEnvelope, ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue,
+    Message, MessageType, Profile, PropertyValue,
+};
 use serde_json::Value;
 
 const ARN: &str =
@@ -18,10 +21,14 @@ fn check(golden: &str, envelope: &Envelope, messages: &[Message]) -> String {
     let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
     let event = envelope.encode(messages, event_bytes);
     assert_eq!(event.len(), event_bytes);
-    let actual: Value = serde_json::from_str(&event).expect("the event is JSON");
+    compare(golden, &event);
+    event
+}
+
+fn compare(golden: &str, event: &str) {
+    let actual: Value = serde_json::from_str(event).expect("the event is JSON");
     let expected: Value = serde_json::from_str(golden).expect("the golden file is JSON");
     assert_eq!(actual, expected, "the event is:\n{event}");
-    event
 }
 
 fn pizza() -> Envelope {
@@ -164,4 +171,84 @@ fn queue_and_virtual_host_are_escaped() {
 #[test]
 fn an_event_of_no_records_is_still_json() {
     check(include_str!("golden/no_records.json"), &pizza(), &[]);
+}
+
+/// A message of ActiveMQ with everything set, and one with nothing that can be absent.
+fn full_and_bare() -> [ActiveMqMessage; 2] {
+    let text = |text: &str| PropertyValue::String(text.to_owned());
+    let properties = [
+        ("index", PropertyValue::Integer(1)),
+        ("doAlarm", PropertyValue::Boolean(false)),
+        ("weight", PropertyValue::Float(1.1)),
+        ("distance", PropertyValue::Double(1e10)),
+        ("nothing", PropertyValue::Null),
+        ("say \"hi\"", text("Zoë\n")),
+    ];
+    let full = ActiveMqMessage {
+        message_id: "ID:broker-37557-1234520418293-4:1:1:1:1".to_owned(),
+        message_type: MessageType::Text,
+        persistent: true,
+        reply_to: Some("queue://answers".to_owned()),
+        kind: Some("order".to_owned()),
+        expiration: 1_598_827_871_958,
+        priority: 4,
+        correlation_id: Some("myJMSCoID".to_owned()),
+        redelivered: true,
+        destination: "testQueue".to_owned(),
+        timestamp: 1_598_827_811_958,
+        broker_in_time: 1_598_827_811_959,
+        broker_out_time: 1_598_827_811_960,
+        properties: properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        body: "größer".as_bytes().to_vec(),
+    };
+    let bare = ActiveMqMessage {
+        message_id: "ID:broker-37557-1234520418293-4:1:1:1:2".to_owned(),
+        message_type: MessageType::Bytes,
+        destination: "testQueue".to_owned(),
+        ..ActiveMqMessage::default()
+    };
+    [full, bare]
+}
+
+#[test]
+fn both_profiles_of_activemq_are_shown() {
+    for (profile, golden) in [
+        (Profile::Documented, include_str!("golden/activemq_documented.json")),
+        (Profile::Observed, include_str!("golden/activemq_observed.json")),
+    ] {
+        let messages = full_and_bare();
+        let records_bytes = messages.iter().map(|message| message.record_bytes(profile)).sum();
+        let envelope = ActiveMqEnvelope::new(ARN, profile);
+        let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
+        let event = envelope.encode(&messages, event_bytes);
+        assert_eq!(event.len(), event_bytes);
+        compare(golden, &event);
+        let empty = envelope.encode([], envelope.event_bytes(0, 0));
+        assert!(empty.ends_with(r#","messages":[]}"#), "{empty}");
+    }
+}
+
+/// The example of the Lambda guide, its keys in the same order.
+#[test]
+fn the_guides_example_of_activemq() {
+    let properties = [("index", "1"), ("doAlarm", "false"), ("myCustomProperty", "value")];
+    let message = ActiveMqMessage {
+        message_id: "ID:b-9bcfa592-423a-4942-879d-eb284b418fc8-1.mq.us-west-2.amazonaws.com-37557-1234520418293-4:1:1:1:1".to_owned(),
+        expiration: 60_000,
+        priority: 1,
+        correlation_id: Some("myJMSCoID".to_owned()),
+        destination: "testQueue".to_owned(),
+        timestamp: 1_598_827_811_958,
+        broker_in_time: 1_598_827_811_958,
+        broker_out_time: 1_598_827_811_959,
+        properties: properties
+            .map(|(name, value)| (name.to_owned(), PropertyValue::String(value.to_owned())))
+            .to_vec(),
+        body: b"ABC:AAAA".to_vec(),
+        ..ActiveMqMessage::default()
+    };
+    let event = ActiveMqEnvelope::new(ARN, Profile::Documented).encode([&message], 0);
+    let expected = include_str!("golden/activemq_guide.json");
+    let expected: String = expected.lines().map(str::trim_start).collect();
+    assert_eq!(event, expected.replace("\": ", "\":").replace(", \"", ",\""));
 }

@@ -1,29 +1,32 @@
 //! Handlers built from source: the plugins that users can take, and the test guests, which show one
 //! behaviour each.
 //!
-//! They are built for `wasm32-wasip2` into the folder `guests` of the workspace's target folder, as
-//! `NAME.wasm` with dashes in the name: `plugins/order-totals` becomes `order-totals.wasm`, and
+//! They are built into the folder `guests` of the workspace's target folder, as `NAME.wasm` with
+//! dashes in the name: `plugins/order-totals` becomes `order-totals.wasm`, and
 //! `tests/guests/examples/traps_until.rs` becomes `traps-until.wasm`.
-//! Where the compiler for that comes from is the affair of [`toolchain`]; what is out of date, cargo
-//! decides. A half-written handler must never be seen, and no test may run against an old one.
+//! Those in Rust are built together (see [`rust`]), each of the others by itself (see [`languages`]),
+//! since what builds them is large. A half-written handler must never be seen, and no test may run
+//! against an old one.
 
 mod debian;
+mod languages;
+mod rust;
 mod toolchain;
+mod tools;
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context as _, Result, bail};
 
-use toolchain::{TARGET, Toolchain};
+use languages::{Builder, PLUGINS, Plugin};
+use tools::Tools;
 
-/// What is built: cargo packages, each a workspace of its own, by their folders in the repository.
-const PACKAGES: [&str; 2] = ["plugins/order-totals", "tests/guests"];
+/// The handler `order-totals` in all languages that there are templates in, by their names.
+pub const ORDER_TOTALS: [&str; 5] =
+    ["order-totals", "order-totals-js", "order-totals-python", "order-totals-c", "order-totals-go"];
 
 /// The environment variable that says that every handler is built already and up to date.
 ///
@@ -34,85 +37,95 @@ pub const BUILT_VARIABLE: &str = "GRISTMILL_GUESTS_BUILT";
 /// Builds all handlers and returns the folder with their `.wasm` files.
 ///
 /// Building again is cheap when nothing changed. Processes that call this at the same time wait for
-/// each other. Cargo's messages go to stderr.
+/// each other. The messages of compilers go to stderr.
 ///
 /// # Errors
 ///
-/// When no toolchain for `wasm32-wasip2` can be had (the error says what to run), when a handler
-/// does not build, and when the target folder cannot be written.
+/// When the tools for a language cannot be had (the error says what to run), when a handler does not
+/// build, and when the target folder cannot be written.
 pub fn build_all() -> Result<PathBuf> {
-    let folder = folder();
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let lock_path = folder.join(".lock");
-    // Held until the end of this function; the system releases it too if the process dies.
-    let lock = File::create(&lock_path)
-        .with_context(|| format!("cannot create {}", lock_path.display()))?;
-    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
-
-    let toolchain = Toolchain::find(repository(), &target_dir().join("guest-toolchain"))?;
-    for package in PACKAGES {
-        for built in build(&toolchain, &repository().join(package), &folder.join("build"))? {
-            install(&built, &folder)?;
-        }
+    build_rust()?;
+    for plugin in &PLUGINS {
+        build_plugin(plugin)?;
     }
-    Ok(folder)
+    Ok(folder())
 }
 
 /// The path of the handler `name`, such as `traps-until`, built if it has to be.
 ///
-/// The first call in a process builds all handlers, unless [`BUILT_VARIABLE`] is set.
+/// The first call in a process for a handler in Rust builds all of those; the others are built when
+/// they are asked for. Nothing is built if [`BUILT_VARIABLE`] is set.
 ///
 /// # Panics
 ///
-/// When the handlers cannot be built or there is none of this name.
+/// When the handler cannot be built or there is none of this name.
 #[expect(clippy::panic, reason = "a test that lacks its handler cannot go on")]
 pub fn component(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        if env::var_os(BUILT_VARIABLE).is_some() {
-            return folder();
+    static RUST: OnceLock<()> = OnceLock::new();
+    let failed = |error| panic!("cannot build the handlers: {error:#}");
+    if env::var_os(BUILT_VARIABLE).is_none() {
+        match PLUGINS.iter().find(|plugin| plugin.name == name) {
+            Some(plugin) => build_plugin(plugin).unwrap_or_else(failed),
+            None => *RUST.get_or_init(|| build_rust().unwrap_or_else(failed)),
         }
-        build_all().unwrap_or_else(|error| panic!("cannot build the handlers: {error:#}"))
-    });
-    let path = folder.join(name).with_extension("wasm");
+    }
+    let path = folder().join(name).with_extension("wasm");
     assert!(path.is_file(), "there is no handler {name}: {} does not exist", path.display());
     path
 }
 
-/// Builds one package and returns the components that it consists of, as cargo left them.
-fn build(toolchain: &Toolchain, package: &Path, build_dir: &Path) -> Result<Vec<PathBuf>> {
-    let output = toolchain
-        .cargo()
-        .args(["build", "--release", "--locked", "--lib", "--examples"])
-        .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
-        .arg("--target-dir")
-        .arg(build_dir)
-        .current_dir(package)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(
-        output.status.success(),
-        "cannot build the handlers in {}: correct what cargo says above",
-        package.display()
-    );
-    let messages = String::from_utf8(output.stdout).context("cargo's messages are not UTF-8")?;
-    components(&messages)
+/// The component that a package in Rust is, which lies anywhere; built where those of the repository
+/// are, so that they share what they depend on.
+///
+/// # Errors
+///
+/// When no toolchain for `wasm32-wasip2` can be had (the error says what to run), when the package
+/// does not build, and when it is anything but one component.
+pub fn build_package(package: &Path) -> Result<PathBuf> {
+    let _lock = lock()?;
+    let build_dir = folder().join("build");
+    let toolchain = target_dir().join("guest-toolchain");
+    let built = rust::build_one(repository(), package, &build_dir, &toolchain)?;
+    let [component] = built.as_slice() else {
+        bail!("{} is {} components", package.display(), built.len());
+    };
+    let kept = package.join("handler.wasm");
+    fs::copy(component, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    Ok(kept)
 }
 
-/// The components among the files that cargo says it made, one JSON message a line.
-fn components(messages: &str) -> Result<Vec<PathBuf>> {
-    let mut components = Vec::new();
-    for line in messages.lines() {
-        let message: Value = serde_json::from_str(line)
-            .with_context(|| format!("cargo's message is not JSON: {line}"))?;
-        if message["reason"] == "compiler-artifact" {
-            let files = message["filenames"].as_array().into_iter().flatten();
-            let paths = files.filter_map(Value::as_str).map(PathBuf::from);
-            components.extend(paths.filter(|path| path.extension() == Some(OsStr::new("wasm"))));
-        }
+fn build_rust() -> Result<()> {
+    let _lock = lock()?;
+    let build_dir = folder().join("build");
+    for built in rust::build(repository(), &build_dir, &target_dir().join("guest-toolchain"))? {
+        install(&built, &folder())?;
     }
-    Ok(components)
+    Ok(())
+}
+
+fn build_plugin(plugin: &Plugin) -> Result<()> {
+    let _lock = lock()?;
+    let builder = Builder {
+        plugins: &repository().join("plugins"),
+        build_dir: &folder().join("plugins"),
+        tools: &Tools::new(target_dir().join("guest-tools")),
+    };
+    let (built, is_new) = builder.build(plugin)?;
+    if is_new || !folder().join(plugin.name).with_extension("wasm").is_file() {
+        install(&built, &folder())?;
+    }
+    Ok(())
+}
+
+/// Lets one process build at a time, until the file is dropped. The system releases it too if the
+/// process dies.
+fn lock() -> Result<File> {
+    let folder = folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join(".lock");
+    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(lock)
 }
 
 /// Puts a component where tests look for it, in one step: another process may be reading the old.
@@ -143,17 +156,8 @@ fn repository() -> &'static Path {
 
 #[cfg(test)]
 mod tests {
+    use super::languages::COMPONENTIZE_PY;
     use super::*;
-
-    #[test]
-    fn only_components_are_taken_from_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","filenames":["/b/libserde.rlib"]}
-{"reason":"build-script-executed","package_id":"serde"}
-{"reason":"compiler-artifact","filenames":["/b/examples/traps_until.wasm"]}
-{"reason":"build-finished","success":true}"#;
-        let expected = [PathBuf::from("/b/examples/traps_until.wasm")];
-        assert_eq!(components(messages).unwrap(), expected);
-    }
 
     #[test]
     fn an_installed_component_has_dashes_in_its_name_and_leaves_nothing_else() {
@@ -170,7 +174,31 @@ mod tests {
     /// A plugin carries the contract with it, so that its folder builds wherever it is copied to.
     #[test]
     fn a_plugins_copy_of_the_contract_is_exact() {
-        let read = |path| fs::read_to_string(repository().join(path)).unwrap();
-        assert_eq!(read("plugins/order-totals/wit/handler.wit"), read("wit/handler.wit"));
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let contract = read(&repository().join("wit/handler.wit"));
+        for name in ORDER_TOTALS {
+            let plugin = repository().join("plugins").join(name);
+            // A command module does not know of the contract.
+            if !plugin.join("go.mod").is_file() {
+                assert_eq!(read(&plugin.join("wit/handler.wit")), contract, "{name}");
+            }
+            let sample = repository().join("plugins/order-totals/event.json");
+            assert_eq!(read(&plugin.join("event.json")), read(&sample), "{name}");
+        }
+    }
+
+    /// What users are told to run is what is run here.
+    #[test]
+    fn a_plugins_readme_has_the_lines_that_build_it() {
+        for plugin in &PLUGINS {
+            let folder = repository().join("plugins").join(plugin.name);
+            let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+            for line in plugin.lines {
+                let has_line = readme.lines().any(|documented| documented == *line);
+                assert!(has_line, "{}: {line}", plugin.name);
+            }
+        }
+        let requirements = repository().join("plugins/order-totals-python/requirements.txt");
+        assert_eq!(fs::read_to_string(requirements).unwrap().trim_end(), COMPONENTIZE_PY);
     }
 }

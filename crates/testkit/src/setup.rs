@@ -1,6 +1,7 @@
-//! What tests need besides Rust: a RabbitMQ server, and a Python with the AMQP client pika.
+//! What tests need besides Rust: a RabbitMQ server, a Python with the AMQP client pika, and one that
+//! makes virtual environments, where tools for handlers have to be fetched.
 //!
-//! Both are looked for first. On Debian and its relatives what is missing is installed, when root
+//! They are looked for first. On Debian and its relatives what is missing is installed, when root
 //! asks for it; everywhere else the error says what to install. A service that the Debian package
 //! brings along must never be started: tests run private servers only.
 
@@ -23,6 +24,10 @@ const PYTHONS: &[&str] = &["/usr/bin/python3", "python3"];
 
 const RABBITMQ_PACKAGE: &str = "rabbitmq-server";
 const PIKA_PACKAGE: &str = "python3-pika";
+const VENV_PACKAGE: &str = "python3-venv";
+
+const IMPORT_PIKA: &str = "import pika";
+const IMPORT_VENV: &str = "import ensurepip, sys, venv; assert sys.version_info >= (3, 10)";
 
 /// Decides for Debian's tools whether a package may start its service; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -63,7 +68,18 @@ pub fn rabbitmq() -> Result<RabbitPrograms> {
 ///
 /// When it is missing and cannot be installed; the message names the line to run.
 pub fn python_with_pika() -> Result<PathBuf> {
-    find_or_install(find_python, PIKA_PACKAGE, "a python3 with the module pika")
+    find_or_install(|| find_python(IMPORT_PIKA), PIKA_PACKAGE, "a python3 with the module pika")
+}
+
+/// Finds a Python of version 3.10 or later that makes virtual environments, or installs both where
+/// that is possible.
+///
+/// # Errors
+///
+/// When it is missing and cannot be installed; the message names the line to run.
+pub fn python_with_venv() -> Result<PathBuf> {
+    let what = "a python3 of version 3.10 or later with the module venv";
+    find_or_install(|| find_python(IMPORT_VENV), VENV_PACKAGE, what)
 }
 
 fn find_rabbitmq() -> Option<RabbitPrograms> {
@@ -79,10 +95,11 @@ fn find_rabbitmq() -> Option<RabbitPrograms> {
         .find(|programs| programs.server.is_file() && programs.ctl.is_file())
 }
 
-fn find_python() -> Option<PathBuf> {
+/// A Python that runs a line without error.
+fn find_python(line: &str) -> Option<PathBuf> {
     PYTHONS.iter().map(PathBuf::from).find(|python| {
         Command::new(python)
-            .args(["-c", "import pika"])
+            .args(["-c", line])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -19,6 +19,7 @@ struct Place {
 }
 
 const PLACES: &[Place] = &[
+    place("gristmill-handler", 0, 0, "handlers use it, and it must build without the host"),
     place("gristmill-event", 0, 0, "the event's JSON is pure data"),
     place("gristmill-broker", 0, 0, "a vocabulary; a delivery holds what the event is made of"),
     place("gristmill-invocation", 0, 0, "a vocabulary between mappings and the sandbox"),

@@ -1,0 +1,3 @@
+module order-totals-go
+
+go 1.21
