@@ -24,10 +24,10 @@ fn mapping(broker: &Broker, queue: &str) -> String {
 }
 
 fn drop_in(folder: &Path, name: &str, guest: &str, sidecar: &str) {
+    fs::copy(guests::component(guest), folder.join(name).with_extension("wasm")).unwrap();
     if !sidecar.is_empty() {
         fs::write(folder.join(name).with_extension("toml"), sidecar).unwrap();
     }
-    fs::copy(guests::component(guest), folder.join(name).with_extension("wasm")).unwrap();
 }
 
 /// Waits until a drop-in is refused, and says why.
@@ -94,6 +94,59 @@ async fn a_mapping_of_the_operators_waits_for_its_handler() {
     drain(&host).await;
 }
 
+/// What was taken away under it does not keep anybody from changing anything.
+#[tokio::test]
+async fn a_mapping_of_the_operators_stops_without_its_drop_in_and_others_go_on() {
+    let mut broker = Broker::with(&["orders", "other"]).await;
+    let section = format!("[mapping.m]\nfunction = \"totals\"\n{}", mapping(&broker, "orders"));
+    let (host, folder) = host(&broker, &section);
+    drop_in(&folder, "totals", "silent", "timeout = \"30s\"");
+    taken(&host, "totals").await;
+    fs::remove_file(folder.join("totals.toml")).unwrap();
+    fs::remove_file(folder.join("totals.wasm")).unwrap();
+    moved(&host, "m", "Disabled", "FUNCTION_CONFIG_NOT_VALID").await;
+    drop_in(&folder, "other", "silent", &format!("[mapping.m]\n{}", mapping(&broker, "other")));
+    subscribed(&host, "other.m").await;
+    drop_in(&folder, "totals", "silent", "");
+    broker.publish("orders", [b"{}".to_vec()]).await;
+    assert_eq!(report(&host, "m").await["outcome"], "succeeded");
+    drain(&host).await;
+}
+
+/// As when both files are copied in place, the handler last and slowly.
+#[tokio::test]
+async fn a_new_sidecar_that_was_refused_for_its_handler_is_taken_when_that_is_mended() {
+    let broker = Broker::with(&["a", "b"]).await;
+    let (host, folder) = host(&broker, "");
+    drop_in(&folder, "h", "silent", &format!("[mapping.a]\n{}", mapping(&broker, "a")));
+    subscribed(&host, "h.a").await;
+    fs::write(folder.join("h.wasm"), b"\0asm").unwrap();
+    let sidecar = format!("timeout = \"7s\"\n[mapping.b]\n{}", mapping(&broker, "b"));
+    fs::write(folder.join("h.toml"), sidecar).unwrap();
+    let (reason, old_goes_on) = refused(&host, "h").await;
+    assert!(old_goes_on && reason.contains("cut short"), "{reason}");
+    fs::copy(guests::component("silent"), folder.join("h.wasm")).unwrap();
+    subscribed(&host, "h.b").await;
+
+    // And one that was refused for the rules, when those are others.
+    let sidecar = format!("timeout = \"2m\"\n[mapping.a]\n{}", mapping(&broker, "a"));
+    fs::write(folder.join("h.toml"), sidecar).unwrap();
+    let (reason, old_goes_on) = refused(&host, "h").await;
+    assert!(old_goes_on && reason.contains("timeout_max"), "{reason}");
+    let path = host.folder().join("gristmill.toml");
+    let rules = fs::read_to_string(&path).unwrap();
+    fs::write(&path, rules.replace("timeout_max = \"1m\"", "timeout_max = \"3m\"")).unwrap();
+    subscribed(&host, "h.a").await;
+    fs::write(&path, rules.replace("timeout_max", "mappings_max = 1\ntimeout_max")).unwrap();
+    refused(&host, "h").await;
+    drop_in(&folder, "one", "silent", &format!("[mapping.b]\n{}", mapping(&broker, "b")));
+    subscribed(&host, "one.b").await;
+    drop_in(&folder, "two", "silent", &format!("[mapping.b]\n{}", mapping(&broker, "b")));
+    let (reason, _) = refused(&host, "two").await;
+    assert!(reason.contains("more than 1 of all sidecars"), "{reason}");
+    drain(&host).await;
+}
+
 #[tokio::test]
 async fn one_that_is_refused_says_why_and_keeps_nobody_else_out() {
     let broker = Broker::with(&["a", "b"]).await;
@@ -111,7 +164,7 @@ async fn one_that_is_refused_says_why_and_keeps_nobody_else_out() {
 
     fs::write(folder.join("half.toml"), format!("[mapping.m]\n{}", mapping(&broker, "b"))).unwrap();
     let (reason, _) = refused(&host, "half").await;
-    assert!(reason.contains("put the handler beside its sidecar"), "{reason}");
+    assert!(reason.contains("put it beside its sidecar"), "{reason}");
     fs::write(folder.join("half.wasm"), b"\0asm").unwrap();
     let (reason, _) = refused(&host, "half").await;
     assert!(reason.contains("cut short"), "{reason}");
@@ -130,14 +183,17 @@ async fn one_that_is_refused_says_why_and_keeps_nobody_else_out() {
 
 #[tokio::test]
 async fn what_lies_there_already_is_taken_at_the_start_and_checked_by_check() {
-    let mut broker = Broker::with(&["a"]).await;
-    let (mut host, folder) = host(&broker, "");
+    let mut broker = Broker::with(&["a", "own"]).await;
+    let own = broker.mapping("own", "silent", "", "");
+    let (mut host, folder) = host(&broker, &own);
     drop_in(&folder, "a", "silent", &format!("[mapping.m]\n{}", mapping(&broker, "a")));
     drop_in(&folder, "wrong", "silent", "allow = {}");
     host.restart().await.unwrap();
     subscribed(&host, "a.m").await;
-    broker.publish("a", [b"{}".to_vec()]).await;
-    report(&host, "a.m").await;
+    for queue in ["a", "own"] {
+        broker.publish(queue, [b"{}".to_vec()]).await;
+        broker.wait_for(queue, 0, 0).await;
+    }
     drain(&host).await;
 
     let check = || {
@@ -151,5 +207,5 @@ async fn what_lies_there_already_is_taken_at_the_start_and_checked_by_check() {
     fs::remove_file(folder.join("wrong.toml")).unwrap();
     let output = check();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("ok: 1 brokers, 2 functions, 1 mappings"), "{said}");
+    assert!(said.contains("ok: 1 brokers, 3 functions, 2 mappings"), "{said}");
 }

@@ -14,6 +14,8 @@ use tokio::time::sleep;
 
 use crate::support::{Broker, LONG, drain, host_on, moved, report, subscribed};
 
+const NOT_LOADED: &str = "the changed handler does not load; the old one goes on";
+
 /// The guest `versioned` in one of its versions.
 fn version(number: u32) -> Vec<u8> {
     let mut bytes = fs::read(guests::component("versioned")).unwrap();
@@ -66,10 +68,7 @@ impl Scene {
     }
 
     async fn kept(&self) -> String {
-        let kept = |line: &Value| {
-            line["message"] == "the changed handler does not load; the old one goes on"
-        };
-        let line = self.host.wait_for(LONG, kept).await.unwrap();
+        let line = self.host.wait_for(LONG, |line| line["message"] == NOT_LOADED).await.unwrap();
         line["reason"].as_str().unwrap().to_owned()
     }
 }
@@ -176,14 +175,14 @@ async fn what_cannot_be_a_handler_leaves_the_old_one_in_charge() {
     let reason = scene.kept().await;
     assert!(reason.contains("it is no ordinary file"), "{reason}");
     scene.is_handled_by(0, 3).await;
+
     fs::remove_dir(&path).unwrap();
-    scene.kept().await;
-
     std::os::unix::fs::symlink(&path, &path).unwrap();
-    // To the watch it is as if nothing were there, as before.
+    let reason = scene.kept().await;
+    assert!(reason.contains("symbolic links"), "{reason}");
     scene.is_handled_by(0, 4).await;
-    fs::remove_file(&path).unwrap();
 
+    fs::remove_file(&path).unwrap();
     fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
     let reason = scene.kept().await;
     assert!(reason.contains("1073741824 bytes"), "{reason}");
@@ -191,7 +190,12 @@ async fn what_cannot_be_a_handler_leaves_the_old_one_in_charge() {
 
     replace(&path, b"no WebAssembly at all");
     scene.kept().await;
-    // Written bit by bit, without a pause that could be taken for the end.
+    // Written bit by bit, without a pause that could be taken for the end: nobody looks at a part.
+    let refusals = |host: &Host| {
+        let lines = host.logs();
+        lines.iter().filter(|line| line["message"] == NOT_LOADED).count()
+    };
+    let before = refusals(&scene.host);
     let mut file = fs::File::create(&path).unwrap();
     for part in content.chunks(content.len() / 20) {
         std::io::Write::write_all(&mut file, part).unwrap();
@@ -200,6 +204,7 @@ async fn what_cannot_be_a_handler_leaves_the_old_one_in_charge() {
     drop(file);
     let line = scene.reloaded().await;
     assert_eq!(line["old_sha256"], line["new_sha256"], "the same content again");
+    assert_eq!(refusals(&scene.host), before);
     replace(&path, &version(7));
     scene.reloaded().await;
     scene.is_handled_by(7, 6).await;
@@ -265,13 +270,17 @@ async fn a_change_of_one_mapping_among_twenty_is_not_noticed_by_the_other_ninete
     let mut scene = Configured::new(&names, mapping).await;
     // In each mapping a batch runs that ends after the change.
     for name in &names {
-        scene.broker.publish(name, [br#"{"sleep_ms": 4000}"#.to_vec()]).await;
+        scene.broker.publish(name, [br#"{"sleep_ms": 15000}"#.to_vec()]).await;
+    }
+    for name in &names {
         scene.broker.wait_for(name, 0, 1).await;
     }
     let changed = scene.broker.mapping("m07", "slow", "", "batch_size = 3");
     scene.sections.insert("m07".to_owned(), changed);
     let applied = scene.apply().await;
     assert_eq!((&applied["changed"], &applied["unchanged"]), (&json!(1), &json!(19)));
+    let reports = scene.host.logs().iter().filter(|line| line["message"] == "REPORT").count();
+    assert_eq!(reports, 0, "all still run");
     moved(&scene.host, "m07", "Enabled", "USER_INITIATED").await;
     for name in &names {
         scene.broker.wait_for(name, 0, 0).await;
@@ -336,6 +345,8 @@ async fn a_wrong_change_is_refused_whole_while_the_old_configuration_goes_on() {
     scene.sections.insert("b".to_owned(), b);
     let reason = scene.is_refused("[mapping.c]\nbrocker = \"broker\"\n").await;
     assert!(reason.contains("mapping.c.brocker: unknown key; did you mean `broker`?"), "{reason}");
+    let changed_dir = scene.is_refused("[host]\ndata_dir = \"elsewhere\"\n").await;
+    assert!(changed_dir.contains("takes a restart"), "{changed_dir}");
     let missing = "[function.c]\ncomponent = \"missing.wasm\"\n\
                    [mapping.c]\nbroker = \"broker\"\nqueue = \"c\"\nfunction = \"c\"\n";
     let reason = scene.is_refused(missing).await;
@@ -357,5 +368,23 @@ async fn a_wrong_change_is_refused_whole_while_the_old_configuration_goes_on() {
     let applied = |line: &Value| line["message"] == "configuration applied";
     let line = scene.host.wait_for(LONG, applied).await.unwrap();
     assert_eq!((&line["changed"], &line["unchanged"]), (&json!(0), &json!(2)));
+    drain(&scene.host).await;
+}
+
+/// As when a configuration is copied before the handlers that it names.
+#[tokio::test]
+async fn what_was_refused_for_a_missing_handler_is_applied_when_it_comes() {
+    let mapping = |broker: &Broker, queue: &str| broker.mapping(queue, "silent", "", "");
+    let mut scene = Configured::new(&["a"], mapping).await;
+    let section = format!(
+        "[function.c]\ncomponent = \"c.wasm\"\n\
+         [mapping.c]\nbroker = \"broker\"\nqueue = \"a\"\nvirtual_host = \"{}\"\nfunction = \"c\"\n",
+        scene.broker.virtual_host
+    );
+    scene.sections.remove("a");
+    let reason = scene.is_refused(&section).await;
+    assert!(reason.contains("c.wasm"), "{reason}");
+    replace(&scene.host.folder().join("c.wasm"), &version(0));
+    subscribed(&scene.host, "c").await;
     drain(&scene.host).await;
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     let (config, refused) = with_drop_ins(&config);
     let mut code = if refused.is_empty() { exit::OK } else { exit::CONFIGURATION };
     for (name, reason) in refused {
-        complain(&anyhow!("drop-in {name}: {reason}"));
+        complain(&anyhow!("drop-in {}: {reason}", name.escape_debug()));
     }
     code = code.max(check_handlers(&config));
     if arguments.connect {

@@ -33,6 +33,7 @@ pub use broker::{Address, BrokerConfig, TlsConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
 pub use function::{FunctionConfig, Variable};
+pub(crate) use plugins::check_name;
 pub use plugins::{PluginsConfig, Sidecar};
 pub use value::{parse_duration, parse_size};
 

@@ -4,13 +4,13 @@
 //! without a bound, or one under a name that no function can have.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use gristmill_broker::with_causes;
+use gristmill_broker::{Secret, with_causes};
 
-use crate::config::{Config, PluginsConfig, Sidecar};
+use crate::bounded;
+use crate::config::{Config, PluginsConfig, Sidecar, check_name};
 use crate::watch::{Stamp, entries};
 
 /// The largest sidecar, in bytes: many times what a hundred mappings take.
@@ -41,39 +41,87 @@ pub(crate) fn found(folder: &Path) -> BTreeMap<String, Files> {
     found
 }
 
-/// The text of a drop-in's sidecar, which is empty if there is none.
-///
-/// # Errors
-///
-/// Says in a sentence why it cannot be read, or why there can be no such drop-in.
-pub(crate) fn text(name: &str, files: Files, plugins: &PluginsConfig) -> Result<String, String> {
-    if files.handler.is_none() {
-        let handler = plugins.handler(name);
-        return Err(format!(
-            "{} is not there; put the handler beside its sidecar",
-            handler.display()
-        ));
-    }
-    if files.sidecar.is_none() {
-        return Ok(String::new());
-    }
-    let path = plugins.sidecar(name);
-    read_text(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+/// What a drop-in's sidecar says, and the text that says so, which may hold secrets.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    text: Secret,
+    pub(crate) sidecar: Sidecar,
 }
 
-/// Reads what a sidecar says, under the rules of `config`.
+impl Taken {
+    /// Reads a drop-in as it lies there, under the rules of `config`. Without a sidecar it is as if
+    /// there were an empty one.
+    ///
+    /// # Errors
+    ///
+    /// Says in a sentence, or one for each problem, what is wrong.
+    pub(crate) fn read(
+        name: &str,
+        files: Files,
+        config: &Config,
+        plugins: &PluginsConfig,
+    ) -> Result<Self, String> {
+        check_name(name)?;
+        if files.handler.is_none() {
+            let handler = plugins.handler(name);
+            return Err(format!("{} is not there; put it beside its sidecar", handler.display()));
+        }
+        let text = match files.sidecar {
+            None => String::new(),
+            Some(_) => {
+                let path = plugins.sidecar(name);
+                read_text(&path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?
+            }
+        };
+        Self::parse(Secret::new(text), name, config, plugins)
+    }
+
+    /// Reads it again, under the rules of another configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Taken::read`].
+    pub(crate) fn under(
+        &self,
+        name: &str,
+        config: &Config,
+        plugins: &PluginsConfig,
+    ) -> Result<Self, String> {
+        Self::parse(self.text.clone(), name, config, plugins)
+    }
+
+    fn parse(
+        text: Secret,
+        name: &str,
+        config: &Config,
+        plugins: &PluginsConfig,
+    ) -> Result<Self, String> {
+        let path = plugins.sidecar(name);
+        let sidecar = Sidecar::parse(text.expose(), &path, name, config, plugins);
+        sidecar.map(|sidecar| Self { text, sidecar }).map_err(|error| with_causes(&error))
+    }
+}
+
+/// Whether so many more mappings are not more than sidecars may have together.
 ///
 /// # Errors
 ///
-/// Says in a sentence, or one for each problem, what is wrong.
-pub(crate) fn parse(
-    text: &str,
-    name: &str,
-    config: &Config,
+/// Says that they are.
+pub(crate) fn check_count<'a>(
+    others: impl Iterator<Item = &'a Sidecar>,
+    sidecar: &Sidecar,
     plugins: &PluginsConfig,
-) -> Result<Sidecar, String> {
-    let path = plugins.sidecar(name);
-    Sidecar::parse(text, &path, name, config, plugins).map_err(|error| with_causes(&error))
+) -> Result<(), String> {
+    let before: usize = others.map(|other| other.mappings.len()).sum();
+    let most = plugins.mappings_max;
+    if before.saturating_add(sidecar.mappings.len()) <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "with its mappings there would be more than {most} of all sidecars, which is `mappings_max` in \
+         [plugins]"
+    ))
 }
 
 /// A configuration with everything that is dropped in now, and what is refused of that: the name, and
@@ -81,29 +129,22 @@ pub(crate) fn parse(
 #[must_use]
 pub fn with_drop_ins(config: &Config) -> (Config, Vec<(String, String)>) {
     let Some(plugins) = &config.plugins else { return (config.clone(), Vec::new()) };
-    let (mut taken, mut refused) = (BTreeMap::new(), Vec::new());
+    let mut sidecars: BTreeMap<String, Sidecar> = BTreeMap::new();
+    let mut refused = Vec::new();
     for (name, files) in found(&plugins.dir) {
-        let sidecar =
-            text(&name, files, plugins).and_then(|text| parse(&text, &name, config, plugins));
-        match sidecar {
-            Ok(sidecar) => drop(taken.insert(name, sidecar)),
+        let taken = Taken::read(&name, files, config, plugins).and_then(|taken| {
+            check_count(sidecars.values(), &taken.sidecar, plugins).map(|()| taken.sidecar)
+        });
+        match taken {
+            Ok(sidecar) => drop(sidecars.insert(name, sidecar)),
             Err(reason) => refused.push((name, reason)),
         }
     }
-    let taken = taken.iter().map(|(name, sidecar)| (name.as_str(), sidecar));
-    (config.with_drop_ins(taken), refused)
+    let sidecars = sidecars.iter().map(|(name, sidecar)| (name.as_str(), sidecar));
+    (config.with_drop_ins(sidecars), refused)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    // Neither a folder nor a pipe, which could keep its reader waiting.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
-    }
-    let mut text = String::new();
-    let file = File::open(path)?;
-    if file.take(SIDECAR_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > SIDECAR_BYTES_MAX {
-        let text = format!("it has more than {SIDECAR_BYTES_MAX} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    Ok(text)
+    let bytes = bounded::read(path, SIDECAR_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

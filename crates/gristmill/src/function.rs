@@ -11,10 +11,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use gristmill_invocation::{Function, Invocation, Report};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::spawn_blocking;
 
 use crate::config::{FunctionConfig, Variable};
@@ -32,6 +33,12 @@ pub(crate) struct HostFunction {
     /// What is called; none before one has been loaded.
     current: ArcSwapOption<Version>,
     readiness: watch::Sender<Readiness>,
+    /// The SHA-256 of what was called before it, under other settings.
+    replaces: Option<String>,
+    /// Rung when it is to be loaded again though no file has changed.
+    again: Notify,
+    /// Whether the last try to load it failed.
+    failing: AtomicBool,
 }
 
 /// Whether a function can be called.
@@ -61,6 +68,9 @@ impl HostFunction {
             concurrency,
             current: ArcSwapOption::empty(),
             readiness: watch::Sender::new(Readiness::Waiting),
+            replaces: before.map(Self::sha256).filter(|sha256| !sha256.is_empty()),
+            again: Notify::new(),
+            failing: AtomicBool::new(false),
         }
     }
 
@@ -99,6 +109,7 @@ impl HostFunction {
         self: &Arc<Self>,
         loader: &Arc<Loader>,
     ) -> Result<(), Arc<FunctionError>> {
+        let permit = loader.permit().await;
         let (function, loader) = (Arc::clone(self), Arc::clone(loader));
         let load = move || {
             let concurrency = function.concurrency.clone();
@@ -111,12 +122,14 @@ impl HostFunction {
                 Err(Arc::new(FunctionError::Lost { function: self.name.clone(), source: lost }))
             }
         };
+        drop(permit);
+        self.failing.store(loaded.is_err(), Ordering::Relaxed);
         match loaded {
             Ok(version) => {
                 let new = version.sha256.clone();
                 let old = self.current.swap(Some(Arc::new(version)));
-                match old {
-                    Some(old) => telemetry::handler_reloaded(&self.name, &old.sha256, &new),
+                match old.map(|old| old.sha256.clone()).or(self.replaces.clone()) {
+                    Some(old) => telemetry::handler_reloaded(&self.name, &old, &new),
                     None => telemetry::handler_loaded(&self.name, &new),
                 }
                 self.readiness.send_replace(Readiness::Ready);
@@ -138,9 +151,19 @@ impl HostFunction {
     /// future never ends.
     pub(crate) async fn keep(self: Arc<Self>, loader: Arc<Loader>, mut watch: Watch) {
         loop {
-            watch.settled().await;
+            tokio::select! {
+                () = watch.settled() => {}
+                () = self.again.notified() => {}
+            }
             // It has said so itself.
             drop(self.load(&loader).await);
+        }
+    }
+
+    /// Has it loaded again, if the last try failed.
+    pub(crate) fn try_again(&self) {
+        if self.failing.load(Ordering::Relaxed) {
+            self.again.notify_one();
         }
     }
 }

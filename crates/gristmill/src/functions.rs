@@ -104,6 +104,11 @@ impl Functions {
         });
     }
 
+    /// Has those loaded again that could not be loaded the last time.
+    pub(crate) fn try_again(&self) {
+        self.kept(|kept| kept.functions.values().for_each(|(function, _)| function.try_again()));
+    }
+
     fn kept<T>(&self, act: impl FnOnce(&mut Kept) -> T) -> T {
         act(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use gristmill_broker::with_causes;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Config, HostConfig};
 use crate::functions::{Functions, Prepared};
 use crate::loader::FunctionError;
 use crate::plan::{Plan, Plans};
@@ -23,8 +23,12 @@ pub struct HostHandle {
     pub(crate) bell: Bell,
     pub(crate) functions: Arc<Functions>,
     pub(crate) data_dir_id: Uuid,
-    /// What was applied last; locked while another is.
-    pub(crate) current: Arc<Mutex<Config>>,
+    /// The section `[host]` that the host was made with.
+    pub(crate) host: Arc<HostConfig>,
+    /// Whether the host has begun to run; closed when it has ended.
+    pub(crate) running: watch::Receiver<bool>,
+    /// Locked while a configuration is applied.
+    pub(crate) applying: Arc<Mutex<()>>,
     pub(crate) orders: mpsc::Sender<Order>,
 }
 
@@ -55,6 +59,9 @@ pub enum ApplyError {
     /// Functions that are new or changed and that mappings call do not load.
     #[error("{}", .0.iter().map(|error| with_causes(&**error)).collect::<Vec<_>>().join("; "))]
     Functions(Vec<Arc<FunctionError>>),
+    /// It has another data directory, in which other grants are safe.
+    #[error("host.data_dir has changed, which takes a restart of the host")]
+    DataDir,
     /// The host does not run, or is about to end.
     #[error("the host does not run")]
     NotRunning,
@@ -71,18 +78,34 @@ impl HostHandle {
     /// as they are never notice, changed ones drain and begin anew, removed ones drain and go. What is
     /// draining then may take its time.
     ///
-    /// The section `[host]` stays as it was when the host was made.
+    /// The section `[host]` stays as it was when the host was made. Waits until the host runs.
     ///
     /// # Errors
     ///
-    /// [`ApplyError`]; then nothing has changed.
+    /// [`ApplyError`]; then nothing has changed. That a function does not load whose handler is
+    /// dropped in is no such error: it keeps its mappings from working, until it does.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the configuration applied or not, but never in part.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
-        let mut current = self.current.lock().await;
-        let config = Config { host: current.host.clone(), ..config };
+        self.apply_for(None, config).await
+    }
+
+    /// The same for the sake of one handler that was dropped in, which has to load.
+    pub(crate) async fn apply_for(
+        &self,
+        drop_in: Option<&str>,
+        config: Config,
+    ) -> Result<Applied, ApplyError> {
+        // Before that, its first functions are not known to be its own.
+        let mut running = self.running.clone();
+        running.wait_for(|running| *running).await.map_err(|_| ApplyError::NotRunning)?;
+        let _one_at_a_time = self.applying.lock().await;
+        if config.host.data_dir != self.host.data_dir {
+            return Err(ApplyError::DataDir);
+        }
+        let config = Config { host: HostConfig::clone(&self.host), ..config };
         let plans = Plan::all(&config, self.data_dir_id);
         let (mut prepared, mut errors) = (Vec::new(), Vec::new());
         for (name, function) in &config.functions {
@@ -92,6 +115,7 @@ impl HostHandle {
             }
             match self.functions.prepare(name, function).await {
                 Ok(function) => prepared.extend(function),
+                Err(_) if function.dropped_in && drop_in != Some(name.as_str()) => {}
                 Err(error) => errors.push(error),
             }
         }
@@ -101,8 +125,6 @@ impl HostHandle {
         let (done, applied) = oneshot::channel();
         let order = Order { plans, prepared, done };
         self.orders.send(order).await.map_err(|_| ApplyError::NotRunning)?;
-        let applied = applied.await.map_err(|_| ApplyError::NotRunning)?;
-        *current = config;
-        Ok(applied)
+        applied.await.map_err(|_| ApplyError::NotRunning)
     }
 }

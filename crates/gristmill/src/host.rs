@@ -1,8 +1,8 @@
 //! A running host: its mappings, each in a task of its own, watched over.
 //!
 //! ```text
-//! a mapping's task   wanted ──▶ runs ──ended──▶ wanted with other settings? runs again
-//!                                └─panicked───▶ runs again, after a while     └─ not wanted: gone
+//! a mapping's task   runs ──ended──▶ wanted with other settings? runs again;  not wanted? gone
+//!                      └─panicked─▶ runs again, after a while
 //! ```
 //!
 //! What must never happen: one mapping's end or trouble that ends another, or two tasks that work for
@@ -16,7 +16,7 @@ use std::time::Duration;
 use gristmill_mapping::backoff::Backoff;
 use gristmill_mapping::status::{Board, Change};
 use gristmill_sandbox::{Engine, EngineError, EngineSettings};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,7 @@ pub struct Host {
     handle: HostHandle,
     plans: Plans,
     orders: mpsc::Receiver<Order>,
+    running: watch::Sender<bool>,
     connections: Connections,
     /// Ends the handlers' threads with the host.
     guests: Guests,
@@ -96,17 +97,20 @@ impl Host {
         let bell = Bell::new();
         // One is applied at a time.
         let (sender, orders) = mpsc::channel(1);
+        let (running, is_running) = watch::channel(false);
         let plans = Plan::all(&config, data_dir.id());
         let handle = HostHandle {
             status: crate::status::HostStatus::default(),
             functions: Arc::new(Functions::new(loader, bell.clone())),
             bell,
             data_dir_id: data_dir.id(),
-            current: Arc::new(Mutex::new(config)),
+            host: Arc::new(config.host),
+            running: is_running,
+            applying: Arc::default(),
             orders: sender,
         };
         let connections = Connections::new(environment);
-        Ok(Self { handle, plans, orders, connections, guests, data_dir })
+        Ok(Self { handle, plans, orders, running, connections, guests, data_dir })
     }
 
     /// A handle, by which the host is looked at and given another configuration.
@@ -126,14 +130,15 @@ impl Host {
     /// Dropping the future cuts everything short. Nothing is lost: what was not settled goes back to
     /// the brokers.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { handle, plans, mut orders, connections, guests, data_dir } = self;
+        let Self { handle, plans, mut orders, running: is_running, connections, guests, data_dir } =
+            self;
         let bell = handle.bell.clone();
         let mut tasks = Tasks {
             handle,
             connections,
             guests,
             held: data_dir.held(),
-            wanted: BTreeMap::new(),
+            mappings: BTreeMap::new(),
             running: JoinSet::new(),
             ids: HashMap::new(),
             closing: JoinSet::new(),
@@ -141,6 +146,7 @@ impl Host {
         };
         tasks.apply(plans);
         telemetry::started(tasks.running.len());
+        is_running.send_replace(true);
         tokio::select! {
             () = tasks.supervise(&mut orders) => {}
             () = bell.ring() => {}
@@ -157,7 +163,7 @@ struct Tasks {
     guests: Guests,
     /// The folder of the files that hold mappings.
     held: PathBuf,
-    wanted: BTreeMap<String, Wanted>,
+    mappings: BTreeMap<String, Supervised>,
     running: JoinSet<()>,
     /// The names of those that run.
     ids: HashMap<Id, String>,
@@ -167,8 +173,8 @@ struct Tasks {
 }
 
 /// A mapping as it is to be, and what is there of it.
-struct Wanted {
-    /// `None`: gone.
+struct Supervised {
+    /// What it is to be; `None`: gone.
     plan: Option<Arc<Plan>>,
     board: Arc<Board>,
     /// Ends what runs; there while it does.
@@ -199,14 +205,14 @@ impl Tasks {
     /// Makes of the mappings what they are to be.
     fn apply(&mut self, plans: Plans) -> Applied {
         let mut applied = Applied::default();
-        for (name, wanted) in &mut self.wanted {
-            if !plans.contains_key(name) && wanted.plan.take().is_some() {
+        for (name, mapping) in &mut self.mappings {
+            if !plans.contains_key(name) && mapping.plan.take().is_some() {
                 applied.removed += 1;
-                wanted.tell(name, Change::Delete);
+                mapping.tell(name, Change::Delete);
             }
         }
         for (name, plan) in plans {
-            let before = self.wanted.get(&name).map(|wanted| wanted.plan.clone());
+            let before = self.mappings.get(&name).map(|mapping| mapping.plan.clone());
             match before {
                 Some(Some(before)) if *before == plan => applied.unchanged += 1,
                 Some(Some(_)) => {
@@ -221,8 +227,8 @@ impl Tasks {
         }
         // Those that were not running are gone at once.
         let idle = self
-            .wanted
-            .extract_if(.., |_, wanted| wanted.plan.is_none() && wanted.running.is_none());
+            .mappings
+            .extract_if(.., |_, mapping| mapping.plan.is_none() && mapping.running.is_none());
         idle.for_each(|(name, _)| self.handle.status.remove(&name));
         applied
     }
@@ -231,10 +237,11 @@ impl Tasks {
         // One of this name may still be draining, and says so on a board that nobody sees any more.
         self.handle.status.remove(&name);
         let board = self.handle.status.show(Arc::clone(&plan));
-        let running = self.wanted.remove(&name).and_then(|before| before.running);
+        let running = self.mappings.remove(&name).and_then(|before| before.running);
         let is_free = running.is_none();
         let enabled = plan.mapping.enabled;
-        self.wanted.insert(name.clone(), Wanted { plan: Some(plan), board, running, panics: 0 });
+        self.mappings
+            .insert(name.clone(), Supervised { plan: Some(plan), board, running, panics: 0 });
         if !enabled {
             self.disable(&name);
         } else if is_free {
@@ -243,13 +250,13 @@ impl Tasks {
     }
 
     fn change(&mut self, name: &str, plan: Arc<Plan>) {
-        let Some(wanted) = self.wanted.get_mut(name) else { return };
+        let Some(mapping) = self.mappings.get_mut(name) else { return };
         self.handle.status.show(Arc::clone(&plan));
         let enabled = plan.mapping.enabled;
-        wanted.plan = Some(plan);
-        wanted.panics = 0;
-        wanted.tell(name, if enabled { Change::Update } else { Change::Disable });
-        if wanted.running.is_some() {
+        mapping.plan = Some(plan);
+        mapping.panics = 0;
+        mapping.tell(name, if enabled { Change::Update } else { Change::Disable });
+        if mapping.running.is_some() {
             // It begins anew when it has ended.
         } else if enabled {
             self.start(name, Duration::ZERO);
@@ -260,28 +267,28 @@ impl Tasks {
 
     /// Says that a mapping that does not run is not to run.
     fn disable(&mut self, name: &str) {
-        if let Some(wanted) = self.wanted.get_mut(name) {
-            wanted.tell(name, Change::Disable);
-            wanted.tell(name, Change::Ended);
+        if let Some(mapping) = self.mappings.get_mut(name) {
+            mapping.tell(name, Change::Disable);
+            mapping.tell(name, Change::Ended);
         }
     }
 
     /// Starts a mapping that does not run.
     fn start(&mut self, name: &str, wait: Duration) {
-        let Some(wanted) = self.wanted.get_mut(name) else { return };
-        let Some(plan) = &wanted.plan else { return };
+        let Some(mapping) = self.mappings.get_mut(name) else { return };
+        let Some(plan) = &mapping.plan else { return };
         let stop = self.stop.child_token();
         let (broker, function) = (&plan.mapping.broker, &plan.mapping.function);
         let life = Life {
             connection: self.connections.get(broker, &plan.broker, &plan.mapping.virtual_host),
             function: self.handle.functions.get(function, &plan.function),
             plan: Arc::clone(plan),
-            board: Arc::clone(&wanted.board),
+            board: Arc::clone(&mapping.board),
             guests: self.guests.lanes(),
             held: self.held.join(name),
             bell: self.handle.bell.clone(),
         };
-        wanted.running = Some(stop.clone());
+        mapping.running = Some(stop.clone());
         let task = self.running.spawn(async move {
             if stop.run_until_cancelled(sleep(wait)).await.is_some() {
                 life.live(stop).await;
@@ -297,34 +304,36 @@ impl Tasks {
             Err(error) => (error.id(), error.is_panic()),
         };
         let Some(name) = self.ids.remove(&id) else { return };
-        let Some(wanted) = self.wanted.get_mut(&name) else { return };
-        let was_told = wanted.running.take().is_some_and(|stop| stop.is_cancelled());
-        let Some(plan) = &wanted.plan else {
-            self.wanted.remove(&name);
+        let Some(mapping) = self.mappings.get_mut(&name) else { return };
+        let was_told = mapping.running.take().is_some_and(|stop| stop.is_cancelled());
+        let Some(plan) = &mapping.plan else {
+            self.mappings.remove(&name);
             self.handle.status.remove(&name);
             return;
         };
         let enabled = plan.mapping.enabled;
-        if panicked {
-            wanted.panics += 1;
-            let wait = Backoff::RECONNECT.wait(wanted.panics, 0.0);
+        if panicked && enabled {
+            mapping.panics += 1;
+            let wait = Backoff::RECONNECT.wait(mapping.panics, 0.0);
             telemetry::mapping_panicked(&name, wait);
-            wanted
+            mapping
                 .tell(&name, Change::Away("its task panicked, which is a bug of the host".into()));
             self.start(&name, wait);
         } else if self.stop.is_cancelled() {
             // It has ended with the host.
         } else if enabled && was_told {
+            // A connection that was lost on the way may have ended the state.
+            mapping.tell(&name, Change::Update);
             self.start(&name, Duration::ZERO);
         } else if !enabled {
             // If it was told so before it began, it has not said it itself.
-            wanted.tell(&name, Change::Ended);
+            mapping.tell(&name, Change::Ended);
         }
     }
 
     /// Lets go what no mapping uses any more.
     fn let_go(&mut self) {
-        let plans = self.wanted.values().filter_map(|wanted| wanted.plan.as_ref());
+        let plans = self.mappings.values().filter_map(|mapping| mapping.plan.as_ref());
         let called = plans.filter(|plan| plan.mapping.enabled);
         let called: BTreeSet<&str> = called.map(|plan| plan.mapping.function.as_str()).collect();
         self.handle.functions.retain(&called);
@@ -342,8 +351,8 @@ impl Tasks {
     }
 }
 
-impl Wanted {
-    /// Notes what is wanted of it, and ends what runs of it, to begin anew or not at all.
+impl Supervised {
+    /// Notes what it is told. What runs of it is ended by that, to begin anew or not at all.
     fn tell(&mut self, name: &str, change: Change) {
         let ends = matches!(change, Change::Update | Change::Disable | Change::Delete);
         if let Some(status) = self.board.note(change) {

@@ -16,8 +16,9 @@
 //! owns two more, on which handlers run, one for short invocations and one for long. A handler that
 //! spins can then delay other long ones, but neither a short one nor a heartbeat.
 //!
-//! Unsafe code is where native code is loaded (`functions`), and nowhere else.
+//! Unsafe code is where native code is loaded (`loader`), and nowhere else.
 
+mod bounded;
 mod cache;
 mod compile;
 pub mod config;

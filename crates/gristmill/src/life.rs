@@ -104,7 +104,7 @@ impl Life {
             let sentence = with_causes(&**error);
             return Err(Obstacle { code: StopCode::FunctionNotValid, sentence });
         }
-        let settings = Uuid::new_v5(&self.plan.uuid, self.plan.fingerprint().as_bytes());
+        let settings = self.plan.fingerprint();
         let function = Arc::clone(&self.function);
         let fingerprint = move || Uuid::new_v5(&settings, function.sha256().as_bytes());
         let hold = Arc::new(HoldFile::new(self.held.clone(), &self.plan.name, fingerprint));

@@ -9,16 +9,17 @@
 //! What must never happen: native code that is loaded though neither this installation made it nor
 //! the operator trusts it, or a file that takes all memory because it is read whole.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gristmill_sandbox::{
     Code, Engine, FileKind, FunctionSettings, Limits, LoadError, LoadedFunction, Refusal,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::bounded;
 use crate::cache::{Cache, Key, content_hash};
 use crate::compile::{CompileError, Compiler};
 use crate::config::{Config, FunctionConfig, Variable};
@@ -26,6 +27,9 @@ use crate::telemetry;
 
 /// The largest handler file that is read, in bytes: ten times the size of a large Python handler.
 const HANDLER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// How many functions are loaded at once: each has its whole file in memory meanwhile.
+const LOADS_MAX: usize = 8;
 
 /// Looks up an environment variable of the host.
 pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -107,6 +111,7 @@ pub struct Loader {
     region: String,
     /// Held while a handler is compiled: each takes all cores, and its memory.
     compiling: Mutex<()>,
+    permits: Semaphore,
 }
 
 impl std::fmt::Debug for Loader {
@@ -131,7 +136,14 @@ impl Loader {
             environment: Arc::new(environment),
             region: region.to_owned(),
             compiling: Mutex::default(),
+            permits: Semaphore::new(LOADS_MAX),
         }
+    }
+
+    /// Waits for the leave to load one more function, which lasts until it is dropped.
+    pub(crate) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.permits.acquire().await.ok()
     }
 
     /// The same with a place for what was compiled.
@@ -191,11 +203,12 @@ impl Loader {
         trusted: bool,
         settings: FunctionSettings,
     ) -> Result<Version, FunctionError> {
-        let bytes = read_handler(path).map_err(|source| FunctionError::Unreadable {
-            function: settings.name.clone(),
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes =
+            bounded::read(path, HANDLER_BYTES_MAX).map_err(|source| FunctionError::Unreadable {
+                function: settings.name.clone(),
+                path: path.to_owned(),
+                source,
+            })?;
         let code = self.code(&bytes, trusted, &settings.name)?;
         let function = LoadedFunction::load(&self.engine, &code, settings)?;
         Ok(Version { function, sha256: content_hash(&bytes) })
@@ -297,34 +310,6 @@ impl Loader {
     }
 }
 
-/// The content of a handler file, of which nothing is taken for granted: it may be a directory, a
-/// pipe that nobody writes to, or larger than the memory.
-fn read_handler(path: &Path) -> io::Result<Vec<u8>> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Opening a pipe would wait for its writer.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    if !metadata.is_file() {
-        return refuse("it is no ordinary file".to_owned());
-    }
-    let too_large = |bytes: u64| {
-        refuse(format!("it has {bytes} bytes, more than the {HANDLER_BYTES_MAX} of a handler"))
-    };
-    if metadata.len() > HANDLER_BYTES_MAX {
-        return too_large(metadata.len());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    let read = file.take(HANDLER_BYTES_MAX + 1).read_to_end(&mut bytes)? as u64;
-    if read > HANDLER_BYTES_MAX { too_large(read) } else { Ok(bytes) }
-}
-
 fn limits(config: &FunctionConfig) -> Limits {
     Limits {
         timeout: config.timeout,
@@ -332,37 +317,5 @@ fn limits(config: &FunctionConfig) -> Limits {
         memory_max_bytes: config.memory_bytes,
         instance_reuse: config.instance_reuse,
         instance_max_invocations: config.instance_max_invocations,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(path: &Path) -> String {
-        read_handler(path).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_is_no_file_or_too_large_for_a_handler_is_refused_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("handler.wasm");
-        assert_eq!(refusal(folder.path()), "it is no ordinary file");
-        let file = File::create(&path).unwrap();
-        file.set_len(1024 * 1024 * 1024).unwrap();
-        assert!(refusal(&path).starts_with("it has 1073741824 bytes, more than"));
-        file.set_len(3).unwrap();
-        assert_eq!(read_handler(&path).unwrap(), [0; 3]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_pipe_without_a_writer_and_a_loop_of_links_do_not_hang() {
-        let folder = tempfile::tempdir().unwrap();
-        let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
-        assert_eq!(refusal(&pipe), "it is no ordinary file");
-        std::os::unix::fs::symlink(&link, &link).unwrap();
-        assert!(refusal(&link).contains("symbolic links"));
     }
 }

@@ -15,7 +15,9 @@ use gristmill_mapping::{BatchLimits, GiveUp, Settings};
 use gristmill_rabbitmq::SourceSettings;
 use uuid::Uuid;
 
-use crate::config::{BrokerConfig, Config, Credentials, FunctionConfig, MappingConfig, OnFailure};
+use crate::config::{
+    BrokerConfig, Config, Credentials, FunctionConfig, MappingConfig, OnFailure, Variable,
+};
 
 /// One mapping of a configuration, with everything that it refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +71,17 @@ impl Plan {
         files
     }
 
-    /// What the mapping is held with: all settings that could make it able to go on.
-    pub(crate) fn fingerprint(&self) -> String {
-        let Self { mapping, broker, function, .. } = self;
-        format!("{mapping:?} {broker:?} {function:?}")
+    /// What the mapping is held with: stands for all settings that could make it able to go on.
+    pub(crate) fn fingerprint(&self) -> Uuid {
+        let Self { uuid, mapping, broker, function, .. } = self;
+        let mut settings = format!("{mapping:?} {broker:?} {function:?}");
+        for variable in function.environment.values() {
+            // Others hide nothing from `Debug`.
+            if let Variable::Literal(value) = variable {
+                settings += value.expose();
+            }
+        }
+        Uuid::new_v5(uuid, settings.as_bytes())
     }
 
     pub(crate) fn source_settings(&self) -> SourceSettings {

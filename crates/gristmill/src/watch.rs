@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::telemetry;
@@ -20,8 +21,11 @@ use crate::telemetry;
 /// How often files are looked at when nothing tells of changes.
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long after a ring files are looked at: what happens meanwhile costs no look of its own.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// A file that has not changed for so long is not being written any more.
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// Rings when files are to be looked at. Clones are the same bell.
 #[derive(Debug, Clone)]
@@ -117,13 +121,14 @@ impl Stamp {
 }
 
 /// Files, each with its stamp.
-pub(crate) type Look = Vec<(PathBuf, Stamp)>;
+type Look = Vec<(PathBuf, Stamp)>;
 
 /// Some files as they were at one moment.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    watched: Watched,
+    watched: Arc<Watched>,
     before: Look,
+    bell: Bell,
     rung: watch::Receiver<()>,
     /// Whether something has changed and was not told yet.
     pending: bool,
@@ -138,21 +143,18 @@ enum Watched {
 impl Watch {
     /// The files as they are now.
     pub(crate) fn files(bell: &Bell, files: Vec<PathBuf>) -> Self {
-        for folder in files.iter().filter_map(|file| file.parent()) {
-            bell.watch(folder);
-        }
         Self::new(bell, Watched::Files(files))
     }
 
     /// Whatever lies in a folder now.
     pub(crate) fn folder(bell: &Bell, folder: PathBuf) -> Self {
-        bell.watch(&folder);
         Self::new(bell, Watched::Folder(folder))
     }
 
     fn new(bell: &Bell, watched: Watched) -> Self {
-        let before = watched.look();
-        Self { watched, before, rung: bell.rung.subscribe(), pending: false }
+        let rung = bell.rung.subscribe();
+        let before = watched.look(bell);
+        Self { watched: Arc::new(watched), before, bell: bell.clone(), rung, pending: false }
     }
 
     /// Waits until one of the files is another than before; for ever without files.
@@ -164,7 +166,7 @@ impl Watch {
         while !self.pending {
             // Marked before looking, so that a change meanwhile rings again.
             self.rung.mark_unchanged();
-            let now = self.watched.look();
+            let now = self.look().await;
             if now != self.before {
                 self.before = now;
                 self.pending = true;
@@ -174,6 +176,7 @@ impl Watch {
             if self.rung.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+            sleep(GATHER).await;
         }
         self.pending = false;
     }
@@ -188,7 +191,7 @@ impl Watch {
         self.pending = true;
         loop {
             sleep(QUIET).await;
-            let now = self.watched.look();
+            let now = self.look().await;
             if now == self.before {
                 break;
             }
@@ -196,13 +199,28 @@ impl Watch {
         }
         self.pending = false;
     }
+
+    /// Looks off the threads that do I/O: a file system may be slow to answer, or may not.
+    async fn look(&self) -> Look {
+        let (watched, bell) = (Arc::clone(&self.watched), self.bell.clone());
+        let look = spawn_blocking(move || watched.look(&bell)).await;
+        // Only a panic, which would be a bug, has no look.
+        look.unwrap_or_else(|_| self.before.clone())
+    }
 }
 
 impl Watched {
-    fn look(&self) -> Look {
+    /// Looks at them, and has changes in their folders told, some of which may not have been there.
+    fn look(&self, bell: &Bell) -> Look {
         match self {
-            Self::Files(files) => stamps(files.iter().cloned()),
-            Self::Folder(folder) => entries(folder),
+            Self::Files(files) => {
+                files.iter().filter_map(|file| file.parent()).for_each(|folder| bell.watch(folder));
+                stamps(files.iter().cloned())
+            }
+            Self::Folder(folder) => {
+                [folder.parent(), Some(folder)].into_iter().flatten().for_each(|f| bell.watch(f));
+                entries(folder)
+            }
         }
     }
 }

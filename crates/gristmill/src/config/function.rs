@@ -44,6 +44,8 @@ pub struct FunctionConfig {
     pub instance_max_invocations: Option<NonZeroU32>,
     /// Whether the file may hold native code.
     pub trusted: bool,
+    /// Whether it has no section of its own, but stands in the plugins folder.
+    pub dropped_in: bool,
     /// Environment variables, by their names.
     pub environment: BTreeMap<String, Variable>,
     /// What else it may reach.
@@ -98,6 +100,7 @@ pub(super) fn read(
         instance_reuse,
         instance_max_invocations,
         trusted,
+        dropped_in: false,
         environment: BTreeMap::from_iter(environment),
         grants,
     })
@@ -210,7 +213,7 @@ pub(super) fn overlaps(one: &Path, other: &Path) -> bool {
 }
 
 /// A path without `.` and without the `..` that can be taken away.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

@@ -19,7 +19,7 @@ use super::{Config, ConfigError, FunctionConfig, HostConfig, MappingConfig, Vari
 use super::{function, read, value};
 
 /// What a sidecar may not hold, although a function's section may.
-const GRANTS: [&str; 7] = [
+const OPERATORS_ONLY: [&str; 7] = [
     "allow",
     "component",
     "fuel_per_second",
@@ -28,6 +28,11 @@ const GRANTS: [&str; 7] = [
     "reserved_concurrency",
     "trusted",
 ];
+
+/// The most mappings of all sidecars, and the most that may be set: RabbitMQ takes 2,047 channels on a
+/// connection, one for each mapping.
+const MAPPINGS_MAX: usize = 100;
+const MAPPINGS_MOST: u16 = 2_000;
 
 /// Handlers dropped into a folder, and what their sidecars may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct PluginsConfig {
     pub timeout_max: Duration,
     /// The most memory that a sidecar may set, in bytes, and the default is no more.
     pub memory_max_bytes: u64,
+    /// The most mappings that all sidecars have together.
+    pub mappings_max: usize,
 }
 
 /// What a sidecar says, checked: nothing in it is more than it may have.
@@ -82,8 +89,11 @@ pub(super) fn read(
     let timeout_max = section.or("timeout_max", TIMEOUT_MAX, function::timeout);
     let memory_max_bytes =
         section.or("memory_max", host.memory_max_bytes, |value| function::memory(value, host));
+    let mappings_max = section.or("mappings_max", MAPPINGS_MAX, |value| {
+        value::count(value, MAPPINGS_MOST).map(|most| usize::from(most.get()))
+    });
     section.finish();
-    Some(PluginsConfig { dir, brokers, timeout_max, memory_max_bytes })
+    Some(PluginsConfig { dir, brokers, timeout_max, memory_max_bytes, mappings_max })
 }
 
 impl PluginsConfig {
@@ -115,14 +125,25 @@ impl PluginsConfig {
             instance_reuse: true,
             instance_max_invocations: None,
             trusted: false,
+            dropped_in: true,
             environment: BTreeMap::new(),
             grants: Grants::default(),
         }
     }
 }
 
+/// Whether a handler of this name can be a function.
+///
+/// # Errors
+///
+/// Says why not.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    value::name(name)
+        .map_err(|message| format!("{name:?} cannot be the name of a function: {message}"))
+}
+
 impl Sidecar {
-    /// Reads the sidecar of the handler `name`; an empty `text` is as good as none. `path` is where it
+    /// Reads the sidecar of the handler `name`, which can be the name of a function; an empty `text` is as good as none. `path` is where it
     /// stands, for errors, and `config` what it is to be joined to.
     ///
     /// # Errors
@@ -151,15 +172,14 @@ fn sidecar(
     config: &Config,
     plugins: &PluginsConfig,
 ) -> Option<Sidecar> {
-    if let Err(message) = value::name(name) {
-        root.problem(format!("{name:?} cannot be the name of a function: {message}"));
-        return None;
-    }
     let plain = plugins.function(name, &config.host);
-    // A section in gristmill.toml has the last word on its function; what is made up for a mapping
-    // that names a function without a section has none.
-    let section = config.functions.get(name).filter(|section| **section != plain);
-    if section.is_some_and(|section| section.component != plain.component) {
+    // A section in gristmill.toml has the last word on its function; one that only a mapping names has
+    // none.
+    let section = config.functions.get(name).filter(|function| !function.dropped_in);
+    let is_here = |section: &FunctionConfig| {
+        function::plain(&section.component) == function::plain(&plain.component)
+    };
+    if section.is_some_and(|section| !is_here(section)) {
         root.problem(format!(
             "function.{name} in gristmill.toml has another handler; give this one another name"
         ));
@@ -168,7 +188,7 @@ fn sidecar(
     let advice = format!(
         "is for gristmill.toml only; ask whoever runs the host to set it in [function.{name}]"
     );
-    GRANTS.iter().for_each(|key| root.refuse(key, &advice));
+    OPERATORS_ONLY.iter().for_each(|key| root.refuse(key, &advice));
     let timeout = root.optional("timeout", |value| {
         not_in_section(section, name)?;
         at_most(function::timeout(value)?, plugins.timeout_max, "timeout_max", value::duration_text)

@@ -70,6 +70,7 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 instance_reuse: false,
                 instance_max_invocations: None,
                 trusted: false,
+                dropped_in: false,
                 environment: {},
                 grants: Grants {
                     dirs: [],
@@ -327,6 +328,7 @@ fn what_a_function_is_given_is_as_written_and_its_literals_are_hidden() {
             1000,
         ),
         trusted: true,
+        dropped_in: false,
         environment: {
             "KEY": File(
                 "etc/f.key",
