@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> u8 {
     let compiled = confine(arguments).and_then(|()| {
         let wasm = read(&arguments.handler)?;
-        let native = precompile(&wasm, false)
+        let native = precompile(&wasm)
             .with_context(|| format!("cannot compile {}", arguments.handler.display()))?;
         write(&arguments.output, &native)
     });

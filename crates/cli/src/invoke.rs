@@ -102,14 +102,9 @@ fn invoke(arguments: &Arguments) -> anyhow::Result<Report> {
         environment: arguments.env.clone(),
         ..FunctionSettings::default()
     };
-    // Native code was compiled for hosts, which do without.
-    let debug_info = !arguments.trusted;
-    let engine = Engine::new(EngineSettings {
-        instances_max: PLACES,
-        debug_info,
-        ..EngineSettings::default()
-    })?;
-    let loader = Loader::new(engine, InProcess { debug_info }, crate::environment, "");
+    let engine =
+        Engine::new(EngineSettings { instances_max: PLACES, ..EngineSettings::default() })?;
+    let loader = Loader::new(engine, InProcess, crate::environment, "");
     let function = loader.load_file(&arguments.handler, arguments.trusted, settings)?;
     call(&function, &event)
 }

@@ -21,8 +21,7 @@ impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::parse("", &folder.path().join("gristmill.toml")).unwrap();
-        let status =
-            Host::new(config, |_| None, gristmill::InProcess::default()).unwrap().handle().status();
+        let status = Host::new(config, |_| None, gristmill::InProcess).unwrap().handle().status();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();

@@ -53,15 +53,12 @@ pub enum CompileError {
 
 /// Compiles in this process, without a bound on time and memory: for hosts that know their handlers.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct InProcess {
-    /// As in the settings of the engine that the code is for.
-    pub debug_info: bool,
-}
+pub struct InProcess;
 
 // SAFETY: it is what `precompile` of this version wrote.
 #[expect(unsafe_code, reason = "the promise that the trait asks for")]
 unsafe impl Compiler for InProcess {
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
-        Ok(precompile(wasm, self.debug_info)?)
+        Ok(precompile(wasm)?)
     }
 }

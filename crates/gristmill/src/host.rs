@@ -51,11 +51,7 @@ pub enum StartError {
 /// What the engine of a host is sized by.
 #[must_use]
 pub fn engine_settings(host: &HostConfig) -> EngineSettings {
-    EngineSettings {
-        instances_max: host.instances_max,
-        memory_max_bytes: host.memory_max_bytes,
-        ..EngineSettings::default()
-    }
+    EngineSettings { instances_max: host.instances_max, memory_max_bytes: host.memory_max_bytes }
 }
 
 /// A host, ready to run: its data directory is its own.

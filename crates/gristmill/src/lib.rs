@@ -6,7 +6,7 @@
 //!
 //! # async fn example(stop: gristmill::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::load(Path::new("gristmill.toml"))?;
-//! let host = Host::new(config, |name| std::env::var(name).ok(), InProcess::default())?;
+//! let host = Host::new(config, |name| std::env::var(name).ok(), InProcess)?;
 //! host.run(stop).await; // until `stop` is cancelled and everything taken is settled
 //! # Ok(())
 //! # }

@@ -107,15 +107,14 @@ impl Native {
 }
 
 /// Compiles a component or a core module to native code for [`Code::from_native`], in an engine of
-/// its own that can do nothing else. `debug_info` is as in [`EngineSettings`](crate::EngineSettings).
-/// Blocks as long as [`Code::compile`] does.
+/// its own that can do nothing else. Blocks as long as [`Code::compile`] does.
 ///
 /// # Errors
 ///
 /// As [`Code::compile`].
-pub fn precompile(wasm: &[u8], debug_info: bool) -> Result<Vec<u8>, Refusal> {
+pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     let invalid = |e: wasmtime::Error| Refusal::Invalid(e.into());
-    let engine = Wasmtime::new(&engine::compiled_as(debug_info)).map_err(invalid)?;
+    let engine = Wasmtime::new(&engine::compiled_as()).map_err(invalid)?;
     match FileKind::of(wasm) {
         FileKind::Component => engine.precompile_component(wasm).map_err(invalid),
         FileKind::CoreModule => engine.precompile_module(wasm).map_err(invalid),

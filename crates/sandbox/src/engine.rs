@@ -53,10 +53,6 @@ pub struct EngineSettings {
     pub instances_max: u32,
     /// The most linear memory that any function may ask for, in bytes; 64 KiB to 4 GiB.
     pub memory_max_bytes: u64,
-    /// Whether a trap tells files and lines, where the handler has debug information. That is then read
-    /// at each trap, in memory and time that no limit of the handler bounds: for trying handlers, and
-    /// not for running those of others. Code has to be compiled for it.
-    pub debug_info: bool,
 }
 
 impl EngineSettings {
@@ -69,11 +65,7 @@ impl Default for EngineSettings {
     /// As many instances as AWS Lambda runs at once in an account, and all that a handler can
     /// address.
     fn default() -> Self {
-        EngineSettings {
-            instances_max: 1_000,
-            memory_max_bytes: crate::limits::MEMORY_MOST_BYTES,
-            debug_info: false,
-        }
+        EngineSettings { instances_max: 1_000, memory_max_bytes: crate::limits::MEMORY_MOST_BYTES }
     }
 }
 
@@ -107,7 +99,7 @@ impl Engine {
         if !crate::limits::is_memory_limit(settings.memory_max_bytes) {
             return Err(EngineError::Memory { bytes: settings.memory_max_bytes });
         }
-        let mut config = compiled_as(settings.debug_info);
+        let mut config = compiled_as();
         run_as(&mut config, settings);
         let engine = wasmtime::Engine::new(&config).map_err(|source| EngineError::Unsupported {
             instances: settings.instances_max,
@@ -166,7 +158,7 @@ impl fmt::Debug for Engine {
 
 /// The settings that native code depends on, each with its reason. Code that was compiled under
 /// others is refused. `docs/sandbox.md` names the flags by which `wasmtime compile` has the same.
-pub(crate) fn compiled_as(debug_info: bool) -> Config {
+pub(crate) fn compiled_as() -> Config {
     let mut config = Config::new();
 
     // What a handler may be.
@@ -183,12 +175,6 @@ pub(crate) fn compiled_as(debug_info: bool) -> Config {
     // millisecond, makes it yield wherever it is (docs/decisions/0009-epochs-bound-the-clock.md).
     config.consume_fuel(true);
     config.epoch_interruption(true);
-
-    // What a trap tells besides the functions. Wasmtime's own default asks the environment.
-    config.wasm_backtrace_details(match debug_info {
-        true => WasmBacktraceDetails::Enable,
-        false => WasmBacktraceDetails::Disable,
-    });
 
     // How fast it starts: instances map the handler's initial memory instead of copying it.
     config.memory_init_cow(true);
@@ -208,8 +194,10 @@ fn run_as(config: &mut Config, settings: EngineSettings) {
     config.max_wasm_stack(WASM_STACK_BYTES);
     config.async_stack_size(CALL_STACK_BYTES);
 
-    // What a trap tells: the functions it passed through.
+    // What a trap tells: the functions it passed through. Files and lines would keep debug
+    // information in memory, and wasmtime's own default asks the environment about them.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
 
     // Where instances live: in places that are reserved once, so that to start and to end one asks
     // little of the operating system. `Places` lets no more in than there is room for. Instances of

@@ -63,7 +63,7 @@ impl Bare {
     #[expect(unsafe_code, reason = "shows that the settings are the host's")]
     pub(crate) fn of_host(wasm: &[u8]) -> Bare {
         let engine = Engine::new(&config(Metering::BOTH)).unwrap();
-        let native = precompile(wasm, false).unwrap();
+        let native = precompile(wasm).unwrap();
         // SAFETY: wasmtime made these bytes a line above.
         let component = unsafe { Component::deserialize(&engine, native) }.unwrap();
         Bare::link(engine, &component, Metering::BOTH)

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gristmill_invocation::{Function, Invocation, Outcome, Report};
-use gristmill_sandbox::{Engine, EngineSettings, FunctionSettings, Limits, Refusal};
+use gristmill_sandbox::{FunctionSettings, Limits, Refusal};
 use serde_json::Value;
 
-use crate::support::{Captured, answer, call, invocation, load, load_bytes, load_in, load_with};
+use crate::support::{Captured, answer, call, invocation, load, load_bytes, load_with};
 
 fn succeeded(answer: &str) -> Outcome {
     Outcome::Succeeded(Some(answer.to_owned()))
@@ -87,28 +87,6 @@ async fn a_command_reads_the_event_and_writes_its_response() {
     // A static in it starts anew each time.
     assert_eq!(answer(&function, "count").await, "1");
     assert_eq!(answer(&function, "count").await, "1");
-}
-
-/// As a handler in any language has it that is built with debug information.
-#[tokio::test]
-async fn a_trap_tells_file_and_line_where_that_is_wanted_and_the_handler_has_it() {
-    let text =
-        "(module\n  (func $total unreachable)\n  (func (export \"_start\")\n    call $total))";
-    let mut parser = wat::Parser::new();
-    parser.generate_dwarf(wat::GenerateDwarf::Lines);
-    let module = parser.parse_str(Some("src/totals.wat".as_ref()), text).unwrap();
-    // Without it the functions are told.
-    let function = load_bytes(&module, FunctionSettings::default()).unwrap();
-    let Outcome::Trapped(reason) = call(&function, "{}").await.outcome else { panic!() };
-    assert!(reason.contains(" in total < ") && !reason.contains("totals.wat"), "{reason}");
-
-    let settings =
-        EngineSettings { instances_max: 1, debug_info: true, ..EngineSettings::default() };
-    let engine = Engine::new(settings).unwrap();
-    let function = load_in(&engine, &module, FunctionSettings::default()).unwrap();
-    let Outcome::Trapped(reason) = call(&function, "{}").await.outcome else { panic!() };
-    assert!(reason.contains("total (src/totals.wat:2:"), "{reason}");
-    assert!(reason.contains(" < ") && reason.contains("(src/totals.wat:4:"), "{reason}");
 }
 
 #[tokio::test]

@@ -41,8 +41,8 @@ fn compiled_by_wasmtime(flags: &[&str], wasm: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_component_and_a_module_compiled_ahead_run() {
-    echoes(&precompile(&guest("echo"), false).unwrap()).await;
-    let module = precompile(&wat::parse_str(COMMAND).unwrap(), false).unwrap();
+    echoes(&precompile(&guest("echo")).unwrap()).await;
+    let module = precompile(&wat::parse_str(COMMAND).unwrap()).unwrap();
     let code = from_native(&module).unwrap();
     let command = LoadedFunction::load(&ENGINE, &code, FunctionSettings::default()).unwrap();
     assert_eq!(call(&command, "").await.outcome, Outcome::Succeeded(None));
@@ -51,10 +51,10 @@ async fn a_component_and_a_module_compiled_ahead_run() {
 #[test]
 fn native_code_is_not_compiled_and_webassembly_is_not_native() {
     let wasm = guest("silent");
-    let native = precompile(&wasm, false).unwrap();
+    let native = precompile(&wasm).unwrap();
     assert_eq!(FileKind::of(&native), FileKind::Precompiled);
     assert!(matches!(Code::compile(&ENGINE, &native), Err(Refusal::Precompiled)));
-    assert!(matches!(precompile(&native, false), Err(Refusal::Precompiled)));
+    assert!(matches!(precompile(&native), Err(Refusal::Precompiled)));
     for not_native in [wasm, wat::parse_str(COMMAND).unwrap()] {
         assert!(matches!(from_native(&not_native), Err(Refusal::NotNative)));
     }

@@ -18,8 +18,7 @@ const MEMORY: u64 = 16 * 1024 * 1024;
 
 fn engine(instances_max: u32) -> Engine {
     LazyLock::force(&ENGINE);
-    Engine::new(EngineSettings { instances_max, memory_max_bytes: MEMORY, debug_info: false })
-        .unwrap()
+    Engine::new(EngineSettings { instances_max, memory_max_bytes: MEMORY }).unwrap()
 }
 
 fn settings() -> FunctionSettings {
@@ -180,7 +179,7 @@ fn what_the_engine_has_no_room_for_is_refused() {
 #[test]
 fn an_engine_of_an_impossible_size_is_refused() {
     let new = |instances_max, memory_max_bytes| {
-        Engine::new(EngineSettings { instances_max, memory_max_bytes, debug_info: false }).map(drop)
+        Engine::new(EngineSettings { instances_max, memory_max_bytes }).map(drop)
     };
     for instances in [0, EngineSettings::INSTANCES_MOST + 1] {
         assert!(matches!(new(instances, MEMORY), Err(EngineError::Instances { .. })));
