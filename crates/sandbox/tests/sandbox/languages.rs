@@ -68,13 +68,12 @@ async fn result(handler: &LoadedFunction, event: &str) -> Result<(String, String
     let captured = Captured::start();
     let outcome = call(handler, event).await.outcome;
     let lines: Vec<_> = captured.take().iter().map(|line| line["message"].clone()).collect();
-    match outcome {
-        Outcome::Succeeded(Some(answer)) => Ok((answer, lines.concat())),
-        // A command says in the log why it failed.
-        Outcome::HandlerError(error) if error == "exit code 1" => Err(lines.concat()),
-        Outcome::HandlerError(error) => Err(error),
-        outcome => panic!("{outcome:?} {lines:?}"),
+    if let Outcome::Succeeded(Some(answer)) = outcome {
+        return Ok((answer, lines.concat()));
     }
+    let Outcome::HandlerError(error) = outcome else { panic!("{outcome:?} {lines:?}") };
+    // A command says in the log why it failed.
+    Err(if error == "exit code 1" { lines.concat() } else { error })
 }
 
 #[tokio::test]

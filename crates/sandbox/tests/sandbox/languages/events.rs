@@ -102,9 +102,12 @@ pub(super) fn both_shapes(queue: &str, records: &[Record<'_>]) -> [String; 3] {
     ]
 }
 
-/// Orders by queue, each a list of items.
+/// The quantities and prices of one order's items.
+type Items = Vec<(u64, u64)>;
+
+/// Orders by the keys of their queues.
 #[derive(Debug)]
-pub(super) struct Batch(Vec<(String, Vec<Vec<(u64, u64)>>)>);
+pub(super) struct Batch(Vec<(String, Vec<Items>)>);
 
 /// Any batch whose sums fit.
 pub(super) fn generated() -> impl Strategy<Value = Batch> {
@@ -138,7 +141,7 @@ impl Batch {
 
     /// The batch as one event from RabbitMQ, and as one from ActiveMQ for each queue put together.
     pub(super) fn events(&self) -> [String; 3] {
-        let records = |orders: &[Vec<(u64, u64)>]| -> Vec<Record<'_>> {
+        let records = |orders: &[Items]| -> Vec<Record<'_>> {
             orders.iter().map(|items| Record::of(&order(items))).collect()
         };
         let queues: Vec<_> =
