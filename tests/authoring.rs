@@ -1,5 +1,6 @@
 //! What a handler's author does: make a project, build it, and call it with events of either broker.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -55,6 +56,30 @@ fn a_new_project_in_rust_builds_and_answers() {
     assert_eq!(again.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&again.stderr);
     assert!(stderr.contains("late-orders exists and is not empty"), "{stderr}");
+}
+
+#[test]
+fn a_trap_names_the_line_of_a_new_project() {
+    let folder = tempfile::tempdir().unwrap();
+    succeeds(folder.path(), &["new", "trapping", "--lang", "rust"], b"");
+    let project = folder.path().join("trapping");
+    let source = project.join("src/totals.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    let text = text.replace("self.orders += 1;", "std::process::abort();");
+    fs::write(&source, &text).unwrap();
+    let line = 1 + text.lines().position(|line| line.contains("process::abort")).unwrap();
+    let says = format!(" (src/totals.rs:{line}) < handle-batch (src/");
+
+    let handler = guests::build_package(&project).unwrap();
+    let native = project.join("handler.cwasm");
+    let (handler, native) = (handler.to_str().unwrap(), native.to_str().unwrap());
+    succeeds(folder.path(), &["compile", handler, "-o", native], b"");
+    for arguments in [&["invoke", handler][..], &["invoke", native, "--trusted"]] {
+        let output = gristmill(folder.path(), arguments, b"");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(&says), "{says}: {stderr}");
+    }
 }
 
 #[test]

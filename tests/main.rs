@@ -17,6 +17,7 @@ mod events;
 mod failures;
 mod giving_up;
 mod healing;
+mod languages;
 mod neighbours;
 mod network;
 mod program;

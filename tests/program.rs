@@ -76,6 +76,25 @@ fn invoke_prints_the_response_and_logs_what_the_handler_prints() {
 }
 
 #[test]
+fn invoke_without_an_event_uses_a_sample_and_notes_what_is_not_json() {
+    let (code, stdout, _) = gristmill(&["invoke", &guest("order-totals")]);
+    assert_eq!((code, stdout.as_str()), (0, "{\"orders\":1,\"items\":3,\"total_cents\":2505}\n"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("event.json");
+    for (event, notes) in [("{", true), ("\u{feff}{}", false)] {
+        fs::write(&path, event).unwrap();
+        let arguments = ["invoke", &guest("silent"), "--event", path.to_str().unwrap()];
+        let (code, _, stderr) = gristmill(&arguments);
+        assert_eq!(code, 0, "{stderr}");
+        assert_eq!(stderr.contains("note: the event is not JSON"), notes, "{stderr}");
+    }
+    let (code, stdout, stderr) = gristmill(&["invoke", &guest("bad-json")]);
+    assert_eq!((code, stdout.as_str()), (0, "not json\n"));
+    assert!(stderr.contains("note: the response is not JSON"), "{stderr}");
+}
+
+#[test]
 fn the_plugin_sums_its_own_sample_event() {
     let sample =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/order-totals/event.json");

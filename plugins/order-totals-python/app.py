@@ -18,6 +18,10 @@ COUNT_MAX = 2**53 - 1
 
 SUM_MAX = 2**64 - 1
 
+NESTING_MAX = 500
+
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 T = TypeVar("T")
 
 
@@ -144,10 +148,24 @@ def read_order(data: str) -> Order:
 
 def parse_object(text: str) -> dict[str, Any]:
     """The object that is a JSON text, or a ValueError, or a TypeError."""
-    try:
-        return expect(dict, json.loads(text, parse_constant=refuse_constant))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    if is_nested_deeply(text):
+        raise ValueError("it is nested too deeply")
+    return expect(dict, json.loads(text, parse_constant=refuse_constant))
+
+
+def is_nested_deeply(text: str) -> bool:
+    """Whether more than `NESTING_MAX` brackets are open at once somewhere in a text.
+
+    Python's parser recurses until the stack of WebAssembly ends, which would be a trap.
+    """
+    brackets = text.encode("utf-8", "replace").translate(None, NO_BRACKETS)
+    for _ in range(NESTING_MAX):
+        outer = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(outer) == len(brackets):
+            # All that were closed are gone; the rest is what a text lacks that is no JSON.
+            return len(brackets) > NESTING_MAX
+        brackets = outer
+    return len(brackets) > 0
 
 
 def refuse_constant(name: str) -> NoReturn:

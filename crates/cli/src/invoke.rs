@@ -13,6 +13,7 @@ use gristmill_sandbox::{
     Address, DirGrant, Engine, EngineSettings, FUEL_PER_SECOND, FunctionSettings, Grants, HttpHost,
     Limits, LoadedFunction,
 };
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::log::{self, Format};
@@ -139,7 +140,7 @@ fn read_event(path: &Path) -> anyhow::Result<String> {
 #[expect(clippy::print_stderr, reason = "a word to the user beside the answer")]
 fn note_unless_json(event: &str) {
     let event = event.strip_prefix('\u{feff}').unwrap_or(event);
-    if let Err(error) = serde_json::from_str::<serde_json::Value>(event) {
+    if let Err(error) = serde_json::from_str::<Value>(event) {
         eprintln!("note: the event is not JSON, which the host would never send: {error}");
     }
 }
@@ -149,6 +150,9 @@ fn print(report: &Report, json: bool) {
     let Report { outcome, duration, fuel, memory_bytes, .. } = report;
     if let Outcome::Succeeded(Some(response)) = outcome {
         answer(&format!("{response}\n"));
+        if let Err(error) = serde_json::from_str::<Value>(response) {
+            eprintln!("note: the response is not JSON, as a response of a function is: {error}");
+        }
     }
     let duration_ms = duration.as_secs_f64() * 1e3;
     if json {
@@ -163,10 +167,24 @@ fn print(report: &Report, json: bool) {
         eprintln!("{line}");
     } else {
         let memory_kib = memory_bytes / 1024;
+        let outcome = printable(&outcome.to_string());
         eprintln!(
             "REPORT {outcome}; duration {duration_ms:.3} ms, fuel {fuel}, memory {memory_kib} KiB"
         );
     }
+}
+
+/// A handler's words without what would move the cursor; they may have several lines.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() && !matches!(letter, '\n' | '\t') {
+            printable.extend(letter.escape_default());
+        } else {
+            printable.push(letter);
+        }
+    }
+    printable
 }
 
 fn exit_code(outcome: &Outcome) -> u8 {
@@ -193,5 +211,15 @@ fn dir(text: &str) -> Result<DirGrant, String> {
             Ok(DirGrant { host: host.into(), guest: guest.to_owned(), write })
         }
         _ => Err("write HOST::GUEST, such as ./orders::/data, or ./orders::/data:write".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_handler_says_moves_no_cursor() {
+        assert_eq!(printable("a\n\tb\r\u{1b}[2Jé\u{9b}"), "a\n\tb\\r\\u{1b}[2Jé\\u{9b}");
     }
 }

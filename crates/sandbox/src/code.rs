@@ -8,6 +8,7 @@ use wasmtime::{Engine as Wasmtime, Module};
 
 use crate::engine::{self, Engine};
 use crate::error::Refusal;
+use crate::lines::Lines;
 use crate::recognise::FileKind;
 
 /// Every kind of file that cannot be compiled, as a pattern.
@@ -24,7 +25,11 @@ macro_rules! not_wasm {
 
 /// A handler's native code, ready to be linked. Cloning shares it.
 #[derive(Clone)]
-pub struct Code(pub(crate) Native);
+pub struct Code {
+    pub(crate) native: Native,
+    /// What a trap's place is told by.
+    pub(crate) lines: Option<Lines>,
+}
 
 #[derive(Clone)]
 pub(crate) enum Native {
@@ -58,7 +63,7 @@ impl Code {
             }
             kind @ not_wasm!() => return Err(kind.refusal(wasm)),
         };
-        native.prepared()
+        native.prepared(Lines::of_wasm(wasm))
     }
 
     /// Loads native code that [`precompile`], or `wasmtime compile` with the same settings, made.
@@ -75,6 +80,8 @@ impl Code {
     #[expect(unsafe_code, reason = "what the function is for; its contract is the caller's")]
     pub unsafe fn from_native(engine: &Engine, native: &[u8]) -> Result<Code, Refusal> {
         let engine = engine.wasmtime();
+        // Lines are no code: whatever they are, a trap names another line at the worst.
+        let (native, lines) = Lines::split(native);
         let other = |e: wasmtime::Error| Refusal::OtherNative(e.into());
         let native = match Wasmtime::detect_precompiled(native) {
             Some(wasmtime::Precompiled::Component) => {
@@ -90,19 +97,19 @@ impl Code {
             }
             None => return Err(FileKind::of(native).refusal(native)),
         };
-        native.prepared()
+        native.prepared(lines)
     }
 }
 
 impl Native {
     /// Does now what the first call would otherwise pay for.
-    fn prepared(self) -> Result<Code, Refusal> {
+    fn prepared(self, lines: Option<Lines>) -> Result<Code, Refusal> {
         match &self {
             Native::Component(component) => component.initialize_copy_on_write_image(),
             Native::Module(module) => module.initialize_copy_on_write_image(),
         }
         .map_err(|e| Refusal::Invalid(e.into()))?;
-        Ok(Code(self))
+        Ok(Code { native: self, lines })
     }
 }
 
@@ -115,9 +122,13 @@ impl Native {
 pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     let invalid = |e: wasmtime::Error| Refusal::Invalid(e.into());
     let engine = Wasmtime::new(&engine::compiled_as()).map_err(invalid)?;
-    match FileKind::of(wasm) {
-        FileKind::Component => engine.precompile_component(wasm).map_err(invalid),
-        FileKind::CoreModule => engine.precompile_module(wasm).map_err(invalid),
-        kind @ not_wasm!() => Err(kind.refusal(wasm)),
+    let mut native = match FileKind::of(wasm) {
+        FileKind::Component => engine.precompile_component(wasm).map_err(invalid)?,
+        FileKind::CoreModule => engine.precompile_module(wasm).map_err(invalid)?,
+        kind @ not_wasm!() => return Err(kind.refusal(wasm)),
+    };
+    if let Some(lines) = Lines::of_wasm(wasm) {
+        lines.append(&mut native);
     }
+    Ok(native)
 }

@@ -194,8 +194,8 @@ fn run_as(config: &mut Config, settings: EngineSettings) {
     config.max_wasm_stack(WASM_STACK_BYTES);
     config.async_stack_size(CALL_STACK_BYTES);
 
-    // What a trap tells: the functions it passed through. Files and lines would keep debug
-    // information in memory, and wasmtime's own default asks the environment about them.
+    // What a trap tells: the functions it passed through. Files and lines are found in another way,
+    // within bounds (`lines`), and wasmtime's own default asks the environment about them.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
 

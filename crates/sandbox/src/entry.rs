@@ -82,7 +82,7 @@ struct Candidate {
 
 /// Finds out how a handler is called, and checks that it gets what it imports.
 pub(crate) fn link(engine: &Engine, code: &Code) -> Result<Entry, Refusal> {
-    match &code.0 {
+    match &code.native {
         Native::Component(component) => link_component(engine, component),
         Native::Module(module) => link_module(engine, module),
     }
@@ -207,7 +207,7 @@ pub(crate) fn check_memory(engine: &Engine, code: &Code, limits: &Limits) -> Res
         let limit_bytes = limits.memory_max_bytes;
         return Err(Refusal::OverTheEngine { limit_bytes, most_bytes });
     }
-    let resources = match &code.0 {
+    let resources = match &code.native {
         Native::Component(component) => component.resources_required(),
         Native::Module(module) => Some(module.resources_required()),
     };

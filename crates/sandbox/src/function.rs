@@ -22,6 +22,7 @@ use crate::code::Code;
 use crate::engine::Engine;
 use crate::entry::{self, Entry, Linked};
 use crate::error::{LoadError, Refusal};
+use crate::lines::Lines;
 use crate::outcome;
 use crate::output::Response;
 use crate::places::{FunctionId, Place};
@@ -39,6 +40,7 @@ pub struct LoadedFunction {
     name: Arc<str>,
     engine: Engine,
     entry: Entry,
+    lines: Option<Lines>,
     settings: FunctionSettings,
     variables: Vec<(String, String)>,
     refusals: Arc<Refusals>,
@@ -95,6 +97,7 @@ impl LoadedFunction {
             name: settings.name.as_str().into(),
             engine: engine.clone(),
             entry,
+            lines: code.lines.clone(),
             variables: settings.variables(),
             refusals: Arc::new(Refusals::new(&settings.name)),
             settings,
@@ -206,7 +209,10 @@ impl LoadedFunction {
         let (outcome, callee) = match ended {
             Ok(Ok(answered)) => answered,
             Ok(Err(_)) if is_over => (Outcome::ResponseTooLarge, None),
-            Ok(Err(error)) => (outcome::of_error(&error, state.memory.refused()), None),
+            Ok(Err(error)) => {
+                let refused = state.memory.refused();
+                (outcome::of_error(&error, refused, self.lines.as_ref()), None)
+            }
             Err(_elapsed) => (Outcome::TimedOut, None),
         };
         report.outcome = outcome;

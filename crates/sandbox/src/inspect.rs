@@ -64,7 +64,7 @@ pub fn inspect(engine: &Engine, bytes: &[u8]) -> Inspection {
         }
     };
     let handler = entry::link(engine, &code).map(|entry| entry.path);
-    let (exports, imports) = match &code.0 {
+    let (exports, imports) = match &code.native {
         Native::Component(component) => of_component(engine, component),
         Native::Module(module) => of_module(module),
     };

@@ -21,6 +21,7 @@
 //! Unsafe code is where native code is loaded ([`Code::from_native`]), and nowhere else.
 
 mod answer;
+mod backtrace;
 mod call;
 mod code;
 mod engine;
@@ -30,6 +31,7 @@ mod function;
 mod grants;
 mod inspect;
 mod limits;
+mod lines;
 mod outcome;
 mod output;
 mod places;

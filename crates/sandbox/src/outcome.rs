@@ -7,14 +7,13 @@ use gristmill_invocation::Outcome;
 use wasmtime::{Error, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::backtrace::{self, Told};
+use crate::lines::Lines;
 use crate::output::Response;
 use crate::state::DirError;
 
 /// The most bytes of a message in an outcome: why a handler trapped, or what it answered.
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
-
-/// How many functions of a backtrace are told. The panic machinery of Rust takes about eight.
-const FUNCTIONS_MAX: usize = 12;
 
 /// How wasmtime says that a handler hands over more than may be copied. Its type is not public.
 const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls has been exhausted";
@@ -42,7 +41,7 @@ pub(crate) fn of_dir(error: &DirError) -> Outcome {
 
 /// The outcome of a call that ended in an error. `memory_refused` tells whether the handler asked
 /// for memory in this call that it did not get.
-pub(crate) fn of_error(error: &Error, memory_refused: bool) -> Outcome {
+pub(crate) fn of_error(error: &Error, memory_refused: bool, lines: Option<&Lines>) -> Outcome {
     if error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel) {
         Outcome::OutOfFuel
     } else if is_too_large_an_answer(error) {
@@ -50,7 +49,7 @@ pub(crate) fn of_error(error: &Error, memory_refused: bool) -> Outcome {
     } else if memory_refused {
         Outcome::OutOfMemory
     } else {
-        Outcome::Trapped(shortened(reason(error)))
+        Outcome::Trapped(shortened(reason(error, lines)))
     }
 }
 
@@ -61,23 +60,18 @@ fn is_too_large_an_answer(error: &Error) -> bool {
 }
 
 /// The cause, and the functions that led to it, innermost first.
-fn reason(error: &Error) -> String {
+fn reason(error: &Error, lines: Option<&Lines>) -> String {
     let cause = error.root_cause().to_string();
     let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
     match error.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{cause} in {}", functions(backtrace)),
+        Some(backtrace) => {
+            let Told { functions, is_panic } = backtrace::told(backtrace, lines);
+            // What a panic ends with is always the same and says less.
+            let cause = if is_panic { "a panic" } else { cause };
+            format!("{cause} in {functions}")
+        }
         None => cause.to_owned(),
     }
-}
-
-/// The names of the innermost functions on one line. Only the backtrace's own text has them
-/// demangled, as lines of the form `3: 0x1a2b - module!function` below a heading. What a handler's
-/// author knows of these are the functions.
-fn functions(backtrace: &WasmBacktrace) -> String {
-    let text = backtrace.to_string();
-    let functions = text.lines().skip(1).take(FUNCTIONS_MAX);
-    let names = functions.map(|line| line.split_once('!').map_or(line.trim(), |(_, name)| name));
-    names.collect::<Vec<_>>().join(" < ")
 }
 
 /// Cuts a text to [`MESSAGE_BYTES_MAX`].
@@ -102,11 +96,11 @@ mod tests {
 
     #[test]
     fn running_dry_is_told_apart_even_after_memory_was_refused() {
-        assert_eq!(of_error(&Trap::OutOfFuel.into(), true), Outcome::OutOfFuel);
+        assert_eq!(of_error(&Trap::OutOfFuel.into(), true, None), Outcome::OutOfFuel);
         let unreachable = Error::from(Trap::UnreachableCodeReached);
-        assert_eq!(of_error(&unreachable, true), Outcome::OutOfMemory);
+        assert_eq!(of_error(&unreachable, true, None), Outcome::OutOfMemory);
         assert_eq!(
-            of_error(&unreachable, false),
+            of_error(&unreachable, false, None),
             Outcome::Trapped("wasm `unreachable` instruction executed".to_owned())
         );
     }

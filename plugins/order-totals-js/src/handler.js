@@ -144,10 +144,13 @@ function order(data) {
  * @returns {Uint8Array}
  */
 function fromBase64(data) {
-  // `atob` forgives white space and missing padding, which no event has.
-  check(data.length % 4 === 0 && !/\s/.test(data), "its data is not base64: not in groups of four");
   try {
-    return Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+    // White space would be skipped, which no event has.
+    check(!/\s/.test(data), "it has white space");
+    // Decoding by hand takes thirty times as long here, where JavaScript is interpreted. TypeScript
+    // does not know the function yet.
+    const bytes = /** @type {any} */ (Uint8Array);
+    return bytes.fromBase64(data, { lastChunkHandling: "strict" });
   } catch (error) {
     throw new Error(`its data is not base64: ${reason(error)}`);
   }

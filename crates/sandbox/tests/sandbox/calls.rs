@@ -81,6 +81,9 @@ async fn an_error_is_the_handlers_own_and_keeps_the_instance() {
 async fn a_trap_is_told_with_its_functions() {
     let traps = load("always-traps", Limits::default());
     let Outcome::Trapped(reason) = call(&traps, "{}").await.outcome else { panic!() };
-    assert!(reason.starts_with("wasm `unreachable` instruction executed in "), "{reason}");
-    assert!(reason.ends_with("panicking::panic_fmt < handle-batch"), "{reason}");
+    assert_eq!(reason, "a panic in handle-batch");
+    let overflows = load("stack-overflow", Limits::default());
+    let Outcome::Trapped(reason) = call(&overflows, "{}").await.outcome else { panic!() };
+    assert!(reason.starts_with("call stack exhausted in stack_overflow::descend < "), "{reason}");
+    assert_eq!(reason.matches("descend").count(), 12, "{reason}");
 }

@@ -12,6 +12,8 @@ mod files;
 
 mod kinds;
 
+mod languages;
+
 mod limits;
 
 mod misbehaviour;
