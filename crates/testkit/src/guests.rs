@@ -44,11 +44,28 @@ pub const BUILT_VARIABLE: &str = "GRISTMILL_GUESTS_BUILT";
 /// When the tools for a language cannot be had (the error says what to run), when a handler does not
 /// build, and when the target folder cannot be written.
 pub fn build_all() -> Result<PathBuf> {
-    build_rust()?;
+    let folder = build_rust()?;
     for plugin in &PLUGINS {
         build_plugin(plugin)?;
     }
-    Ok(folder())
+    Ok(folder)
+}
+
+/// Builds the handlers in Rust only, and returns the folder with their `.wasm` files.
+///
+/// That takes nothing but Rust, where [`build_all`] fetches the tools of other languages.
+///
+/// # Errors
+///
+/// As those of [`build_all`].
+pub fn build_rust() -> Result<PathBuf> {
+    let folder = folder();
+    let _lock = lock()?;
+    let build_dir = folder.join("build");
+    for built in rust::build(repository(), &build_dir, &target_dir().join("guest-toolchain"))? {
+        install(&built, &folder)?;
+    }
+    Ok(folder)
 }
 
 /// The path of the handler `name`, such as `traps-until`, built if it has to be.
@@ -61,12 +78,15 @@ pub fn build_all() -> Result<PathBuf> {
 /// When the handler cannot be built or there is none of this name.
 #[expect(clippy::panic, reason = "a test that lacks its handler cannot go on")]
 pub fn component(name: &str) -> PathBuf {
-    static RUST: OnceLock<()> = OnceLock::new();
-    let failed = |error| panic!("cannot build the handlers: {error:#}");
+    static RUST: OnceLock<PathBuf> = OnceLock::new();
     if env::var_os(BUILT_VARIABLE).is_none() {
-        match PLUGINS.iter().find(|plugin| plugin.name == name) {
-            Some(plugin) => build_plugin(plugin).unwrap_or_else(failed),
-            None => *RUST.get_or_init(|| build_rust().unwrap_or_else(failed)),
+        let failed = |error| panic!("cannot build the handler {name}: {error:#}");
+        if let Some(plugin) = PLUGINS.iter().find(|plugin| plugin.name == name) {
+            build_plugin(plugin).unwrap_or_else(failed);
+        } else {
+            RUST.get_or_init(|| {
+                build_rust().unwrap_or_else(|error| panic!("cannot build the handlers: {error:#}"))
+            });
         }
     }
     let path = folder().join(name).with_extension("wasm");
@@ -92,15 +112,6 @@ pub fn build_package(package: &Path) -> Result<PathBuf> {
     let kept = package.join("handler.wasm");
     fs::copy(component, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
     Ok(kept)
-}
-
-fn build_rust() -> Result<()> {
-    let _lock = lock()?;
-    let build_dir = folder().join("build");
-    for built in rust::build(repository(), &build_dir, &target_dir().join("guest-toolchain"))? {
-        install(&built, &folder())?;
-    }
-    Ok(())
 }
 
 fn build_plugin(plugin: &Plugin) -> Result<()> {

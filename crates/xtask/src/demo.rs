@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn run() -> Result<()> {
     println!("building the host and the handlers; the first time takes some minutes");
     workspace::run(workspace::cargo().args(["build", "--workspace", "--bin", "gristmill"]))?;
-    let handlers = guests::build_all()?;
+    let handlers = guests::build_rust()?;
     Runtime::new().context("cannot start a runtime")?.block_on(demonstrate(&handlers))
 }
 

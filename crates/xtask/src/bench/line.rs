@@ -46,7 +46,7 @@ pub(crate) fn run() -> Result<()> {
     println!("building the host and the native consumer in release, and the handlers");
     let build = ["build", "--release", "--workspace", "--bin", "gristmill"];
     workspace::run(workspace::cargo().args(build).args(["--example", "native_consumer"]))?;
-    let handlers = guests::build_all()?;
+    let handlers = guests::build_rust()?;
     let runtime = Runtime::new().context("cannot start a runtime")?;
     runtime.block_on(measure(&handlers.join("reads.wasm")))
 }

@@ -31,7 +31,7 @@ struct Latency {
 pub(crate) fn run() -> Result<()> {
     println!("building the host in release, and the handlers");
     workspace::run(workspace::cargo().args(["build", "--release", "--bin", "gristmill"]))?;
-    guests::build_all()?;
+    guests::build_rust()?;
     let runtime = Runtime::new().context("cannot start a runtime")?;
     runtime.block_on(measure(&workspace::target().join("release/gristmill")))
 }
