@@ -270,11 +270,9 @@ async fn a_change_of_one_mapping_among_twenty_is_not_noticed_by_the_other_ninete
     let mut scene = Configured::new(&names, mapping).await;
     // In each mapping a batch runs that ends after the change.
     for name in &names {
-        scene.broker.publish(name, [br#"{"sleep_ms": 15000}"#.to_vec()]).await;
+        scene.broker.publish(name, [br#"{"sleep_ms": 20000}"#.to_vec()]).await;
     }
-    for name in &names {
-        scene.broker.wait_for(name, 0, 1).await;
-    }
+    scene.broker.wait_for("m19", 0, 1).await;
     let changed = scene.broker.mapping("m07", "slow", "", "batch_size = 3");
     scene.sections.insert("m07".to_owned(), changed);
     let applied = scene.apply().await;

@@ -1,7 +1,7 @@
 //! `gristmill invoke`: one call of a handler, under the same sandbox as the host's.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,6 +105,7 @@ fn invoke(arguments: &Arguments) -> anyhow::Result<Report> {
     };
     let engine =
         Engine::new(EngineSettings { instances_max: PLACES, ..EngineSettings::default() })?;
+    note_compiling(&arguments.handler);
     let loader = Loader::new(engine, InProcess, crate::environment, "");
     let function = loader.load_file(&arguments.handler, arguments.trusted, settings)?;
     call(&function, &event)
@@ -134,6 +135,20 @@ fn read_event(path: &Path) -> anyhow::Result<String> {
     let hint = "print one with `gristmill event rabbitmq` or `gristmill event activemq`";
     ensure!(!event.trim().is_empty(), "the event is empty; {hint}");
     Ok(event)
+}
+
+/// Says why nothing seems to happen, where somebody watches: handlers that bring an engine along take
+/// seconds.
+#[expect(clippy::print_stderr, reason = "a word to the user beside the answer")]
+fn note_compiling(handler: &Path) {
+    const SHORT_BYTES: u64 = 4 * 1024 * 1024;
+
+    let is_native = handler.extension().is_some_and(|extension| extension == "cwasm");
+    let is_long = fs::metadata(handler).is_ok_and(|metadata| metadata.len() > SHORT_BYTES);
+    if is_long && !is_native && io::stderr().is_terminal() {
+        let handler = handler.display();
+        eprintln!("compiling {handler} …; `gristmill compile` and --trusted spare this next time");
+    }
 }
 
 /// Whoever tries how a handler takes other text may; by mistake it would be hard to see.

@@ -130,7 +130,8 @@ fn check(name: &str, lang: Language) -> Result<()> {
                 "`{name}` is no name of a Rust package: begin with a letter"
             );
             ensure!(
-                !RUST_WORDS.contains(&name) && name.contains(char::is_alphanumeric),
+                !RUST_WORDS.split_whitespace().any(|word| word == name)
+                    && name.contains(char::is_alphanumeric),
                 "`{name}` is no name of a Rust package: it means something else there"
             );
             let line = format!("name = \"{name}\"");
@@ -148,66 +149,10 @@ fn check(name: &str, lang: Language) -> Result<()> {
 }
 
 /// Names that Rust has other uses for: its keywords, and the crates that come with the compiler.
-const RUST_WORDS: &[&str] = &[
-    "Self",
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc-macro",
-    "proc_macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+const RUST_WORDS: &str = "Self abstract alloc as async await become box break const continue core crate do dyn \
+    else enum extern false final fn for gen if impl in let loop macro match mod move mut \
+    override priv proc-macro proc_macro pub ref return self static std struct super test \
+    trait true try type typeof unsafe unsized use virtual where while yield";
 
 /// The files of a project by their paths.
 fn project(name: &str, lang: Language) -> Result<Vec<(String, String)>> {

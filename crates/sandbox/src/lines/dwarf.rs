@@ -88,8 +88,9 @@ impl<'a> Module<'a> {
             let bytes = self.debug.get(id.name()).copied().unwrap_or_default();
             Ok::<_, gimli::Error>(Slice::new(bytes, LittleEndian))
         };
-        let dwarf = Dwarf::load(section)?;
-        // Several units can have one program, which need not be run again for each.
+        let mut dwarf = Dwarf::load(section)?;
+        // What several units share is read once.
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let mut seen = HashSet::new();
         let mut units = dwarf.units();
         while let Some(header) = units.next()? {

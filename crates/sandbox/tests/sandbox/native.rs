@@ -3,6 +3,7 @@
 use clap::Parser;
 use gristmill_invocation::Outcome;
 use gristmill_sandbox::{Code, FileKind, FunctionSettings, LoadedFunction, Refusal, precompile};
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine as Wasmtime};
 use wasmtime_cli_flags::CommonOptions;
 
@@ -33,10 +34,14 @@ async fn echoes(native: &[u8]) {
 /// What `wasmtime compile` makes of a component: it reads its flags into this type, and the engine
 /// is made by nothing else (wasmtime-cli, `commands/compile.rs`).
 fn compiled_by_wasmtime(flags: &[&str], wasm: &[u8]) -> Vec<u8> {
+    wasmtime(flags).precompile_component(wasm).unwrap()
+}
+
+fn wasmtime(flags: &[&str]) -> Wasmtime {
     let arguments = flags.iter().flat_map(|flag| ["-W", *flag]);
     let mut options = CommonOptions::try_parse_from(["wasmtime"].into_iter().chain(arguments));
     let config = options.as_mut().unwrap().config(None).unwrap();
-    Wasmtime::new(&config).unwrap().precompile_component(wasm).unwrap()
+    Wasmtime::new(&config).unwrap()
 }
 
 #[tokio::test]
@@ -67,6 +72,16 @@ fn native_code_is_not_compiled_and_webassembly_is_not_native() {
         let message = from_native(bytes).unwrap_err().to_string();
         assert!(message.contains(kind), "{message}");
     }
+}
+
+/// Behind its native code this one has lines.
+#[test]
+#[expect(unsafe_code, reason = "what is loaded here was made in the same test")]
+fn wasmtime_takes_what_we_compile() {
+    let native = precompile(&guest("order-totals")).unwrap();
+    assert!(native.ends_with(b"gmlines1"));
+    // SAFETY: `precompile` has written all of it.
+    unsafe { Component::deserialize(&wasmtime(&FLAGS), &native) }.unwrap();
 }
 
 #[test]
