@@ -1,0 +1,2 @@
+//! Consumes a queue.
+fn main() {}

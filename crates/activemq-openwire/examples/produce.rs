@@ -1,0 +1,2 @@
+//! Produces.
+fn main() {}
