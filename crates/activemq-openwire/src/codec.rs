@@ -25,8 +25,8 @@ pub(crate) mod writer;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::structures::Structure;
 use crate::Limits;
+use crate::structures::Structure;
 use field::{Coded, Described, Field};
 use reader::Reader;
 use writer::Writer;

@@ -81,9 +81,7 @@ impl Message {
         let (kind, content) = match body {
             Body::Plain => (MessageKind::Plain, None),
             Body::Blob => (MessageKind::Blob, None),
-            Body::Text(text) => {
-                (MessageKind::Text, text.as_ref().map(text_content).transpose()?)
-            }
+            Body::Text(text) => (MessageKind::Text, text.as_ref().map(text_content).transpose()?),
             Body::Bytes(bytes) => {
                 (MessageKind::Bytes, Some(bytes.clone()).filter(|it| !it.is_empty()))
             }

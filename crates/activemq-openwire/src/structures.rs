@@ -31,7 +31,5 @@ pub use id::{
 };
 pub use message::{Message, MessageKind};
 pub use producer::{ProducerAck, ProducerInfo, TransactionInfo};
-pub use response::{
-    DataArrayResponse, DataResponse, ExceptionResponse, IntegerResponse, Response,
-};
+pub use response::{DataArrayResponse, DataResponse, ExceptionResponse, IntegerResponse, Response};
 pub use throwable::{StackElement, Throwable};

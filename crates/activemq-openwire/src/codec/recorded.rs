@@ -13,9 +13,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::field::Described;
 use super::{Format, Frame, Header, decode, encode};
-use crate::structures::{
-    DestinationKind, Magic, MessageKind, StackElement, Structure, Throwable,
-};
+use crate::structures::{DestinationKind, Magic, MessageKind, StackElement, Structure, Throwable};
 use crate::{Body, Hidden, Limits, Opaque, PrimitiveMap, Text, Value};
 
 /// What a field says, as in the recordings.
@@ -247,7 +245,10 @@ fn every_recorded_content_shows_its_body_also_compressed() {
         let bytes = |name: &str| line[name].as_str().map(|_| Opaque(from_hex(&line[name])));
         let kinds = (23..=29).filter_map(MessageKind::from_code);
         let message = crate::structures::Message {
-            kind: kinds.into_iter().find(|kind| json!(format!("{kind:?}")) == line["kind"]).unwrap(),
+            kind: kinds
+                .into_iter()
+                .find(|kind| json!(format!("{kind:?}")) == line["kind"])
+                .unwrap(),
             compressed: line["compressed"].as_bool().unwrap(),
             content: bytes("content"),
             marshalled_properties: bytes("marshalled_properties"),

@@ -6,10 +6,10 @@ use super::{
     BrokerId, BrokerInfo, ConnectionControl, ConnectionError, ConnectionId, ConnectionInfo,
     ConsumerControl, ConsumerId, ConsumerInfo, ControlCommand, DataArrayResponse, DataResponse,
     Destination, DestinationInfo, ExceptionResponse, FlushCommand, IntegerResponse, KeepAliveInfo,
-    LocalTransactionId, Message, MessageAck, MessageDispatch, MessageDispatchNotification, MessageId,
-    MessagePull, ProducerAck, ProducerId, ProducerInfo, RemoveInfo, RemoveSubscriptionInfo, Response,
-    SessionId, SessionInfo, ShutdownInfo, SubscriptionInfo, TransactionInfo, WireFormatInfo,
-    XaTransactionId,
+    LocalTransactionId, Message, MessageAck, MessageDispatch, MessageDispatchNotification,
+    MessageId, MessagePull, ProducerAck, ProducerId, ProducerInfo, RemoveInfo,
+    RemoveSubscriptionInfo, Response, SessionId, SessionInfo, ShutdownInfo, SubscriptionInfo,
+    TransactionInfo, WireFormatInfo, XaTransactionId,
 };
 
 union! {

@@ -61,7 +61,8 @@ fn a_null_map_is_empty_and_the_last_of_equal_names_counts() {
 
 #[test]
 fn limits_hold_before_memory_is_taken() {
-    let limits = Limits { nesting_max: 4, elements_max: 5, string_bytes_max: 6, ..Limits::default() };
+    let limits =
+        Limits { nesting_max: 4, elements_max: 5, string_bytes_max: 6, ..Limits::default() };
     // A map that says it has 2³¹ - 1 entries, and lists in lists.
     assert_eq!(decode(b"\x7F\xFF\xFF\xFF\0", &limits), Err(DecodeError::Truncated));
     assert_eq!(decode(&[0xFF, 0xFF, 0xFF, 0xFE], &limits), Err(DecodeError::NegativeLength));
