@@ -1,12 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// What a peer sends decides every length and count in here.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+#[cfg(feature = "client")]
+pub mod client;
 mod codec;
 pub mod connection;
 mod content;
 mod limits;
 mod negotiation;
 mod opaque;
+mod outgoing;
 pub mod structures;
 mod text;
 mod value;
@@ -20,5 +25,6 @@ pub use content::Body;
 pub use limits::Limits;
 pub use negotiation::Agreement;
 pub use opaque::{Hidden, Opaque};
+pub use outgoing::Outgoing;
 pub use text::Text;
 pub use value::{PrimitiveMap, Value};

@@ -107,9 +107,10 @@ fn next(bytes: &[u8]) -> Option<(char, &[u8])> {
         },
         0xE0..=0xEF => match unit(bytes) {
             Some((high @ 0xD800..=0xDBFF, after)) => match unit(after) {
-                Some((low @ 0xDC00..=0xDFFF, after)) => {
-                    (character(0x1_0000 + ((high & 0x3FF) << 10 | (low & 0x3FF))), after)
-                }
+                Some((low @ 0xDC00..=0xDFFF, after)) => (
+                    character(((high & 0x3FF) << 10 | (low & 0x3FF)).wrapping_add(0x1_0000)),
+                    after,
+                ),
                 Some(_) | None => (char::REPLACEMENT_CHARACTER, after),
             },
             Some((unit, after)) => (character(unit), after),

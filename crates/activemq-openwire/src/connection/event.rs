@@ -9,7 +9,6 @@ use super::{ConsumerKey, RequestId, Tag};
 
 /// Something that the broker has done, in the order in which it has.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "events are taken apart where they are polled")]
 pub enum Event {
     /// The login is accepted; from now on commands are taken.
     LoggedIn,

@@ -16,6 +16,7 @@ use super::ledger::Unsettled;
 use super::{Connection, ConsumerKey, Purpose, RequestId, State};
 
 impl Connection {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most structures mean nothing to a client")]
     pub(super) fn handle(&mut self, now: Instant, frame: Bytes) -> Result<(), Violation> {
         let frame = codec::decode(frame, self.agreement.format, &self.settings.limits)?;
         let Frame::Structure(structure) = frame else { return Ok(()) };
@@ -33,13 +34,7 @@ impl Connection {
             Structure::ConnectionError(error) => {
                 self.events.push_back(Event::Failed(Refusal::new(error.exception)));
             }
-            Structure::KeepAliveInfo(info) => {
-                // It is not a request in the usual sense: a response would not count.
-                if info.header.response_required && !self.has_answered_keep_alive {
-                    self.has_answered_keep_alive = true;
-                    self.write(&KeepAliveInfo { header: Header::default() })?;
-                }
-            }
+            Structure::KeepAliveInfo(info) => self.asked_for_life(info.header)?,
             Structure::BrokerInfo(info) => self.broker = Some(info),
             Structure::ConsumerControl(control) => self.consumer_controlled(&control),
             Structure::ConnectionControl(control) => {
@@ -51,6 +46,15 @@ impl Connection {
             Structure::ShutdownInfo(_) => self.end(CloseReason::ShutDown),
             // What concerns brokers among themselves, or what only clients say.
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Answers a keep-alive by another: a response would not count.
+    fn asked_for_life(&mut self, header: Header) -> Result<(), Violation> {
+        if header.response_required && !self.has_answered_keep_alive {
+            self.has_answered_keep_alive = true;
+            self.write(&KeepAliveInfo { header: Header::default() })?;
         }
         Ok(())
     }
@@ -98,9 +102,10 @@ impl Connection {
             }
             (Purpose::Login, Err(refusal)) => {
                 let refusal = refusal.clone();
-                return self.end(match refusal.kind {
-                    RefusalKind::MissingRight => CloseReason::LoginRefused,
-                    _ => CloseReason::Refused(refusal),
+                return self.end(if refusal.kind == RefusalKind::MissingRight {
+                    CloseReason::LoginRefused
+                } else {
+                    CloseReason::Refused(refusal)
                 });
             }
             (Purpose::Close, Ok(()) | Err(_)) => {

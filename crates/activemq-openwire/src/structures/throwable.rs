@@ -67,7 +67,7 @@ impl Nullable for Throwable {
         }
         let count = reader.short_count()?;
         let trace = (0..count).map(|_| Field::decode(reader)).collect::<Result<_, _>>()?;
-        let cause = reader.nested(|reader| <Option<Self> as Field>::decode(reader))?;
+        let cause = reader.nested(<Option<Self> as Field>::decode)?;
         Ok(Self { class, message, trace, cause: cause.map(Box::new) })
     }
 
