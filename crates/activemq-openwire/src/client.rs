@@ -179,13 +179,12 @@ impl Connector {
         let tried = self.tried.fetch_add(1, Ordering::Relaxed);
         let id = format!("ID:{}:{tried}", self.settings.name);
         Settings {
-            connection_id: id.clone(),
-            client_id: id,
             login: self.settings.login.clone(),
             inactivity: self.settings.inactivity,
             login_timeout: self.settings.login_timeout,
             close_timeout: self.settings.close_timeout,
             limits: self.settings.limits,
+            ..Settings::new(&id, &id)
         }
     }
 }

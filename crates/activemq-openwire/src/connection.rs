@@ -20,12 +20,13 @@ mod consumer;
 mod event;
 mod incoming;
 mod ledger;
+mod outbox;
 mod settings;
 mod timers;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -35,6 +36,7 @@ use crate::negotiation::{self, Agreement};
 use crate::structures::{BrokerInfo, KeepAliveInfo, ShutdownInfo};
 use crate::{Format, Limits, Text};
 use consumer::Consumer;
+use outbox::Outbox;
 use timers::{Due, Timers};
 
 pub use commands::{CommandError, PullTimeout, Settlement};
@@ -73,7 +75,7 @@ pub struct Connection {
     state: State,
     agreement: Agreement,
     timers: Timers,
-    output: BytesMut,
+    outbox: Outbox,
     events: VecDeque<Event>,
     broker: Option<Box<BrokerInfo>>,
     last_command: i32,
@@ -85,9 +87,6 @@ pub struct Connection {
     consumers: HashMap<ConsumerKey, Consumer>,
     /// Producers and the last number of their messages.
     producers: HashMap<ProducerKey, i64>,
-    /// Whether an answer to a keep-alive waits in the output. One is enough for any number of
-    /// them, and a peer that sends and does not read cannot make more.
-    has_answered_keep_alive: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,10 +119,11 @@ impl Connection {
             agreement: Agreement {
                 format: Format::default(),
                 inactivity: None,
+                initial_delay: Duration::ZERO,
                 frame_bytes_max: settings.limits.frame_bytes_max,
             },
             timers: Timers::new(now, settings.login_timeout),
-            output: BytesMut::new(),
+            outbox: Outbox::default(),
             events: VecDeque::new(),
             broker: None,
             last_command: 0,
@@ -132,7 +132,6 @@ impl Connection {
             sessions: Vec::new(),
             consumers: HashMap::new(),
             producers: HashMap::new(),
-            has_answered_keep_alive: false,
             settings,
         };
         // Neither side waits for the other's offer.
@@ -162,21 +161,19 @@ impl Connection {
         input.clear();
     }
 
-    /// Takes what is to be written to the transport.
+    /// Takes what is to be written to the transport. Some of the output can stay until the broker
+    /// has answered what was taken before: see [`Settings::unanswered_bytes_max`].
     pub fn take_output(&mut self, now: Instant) -> Option<Bytes> {
-        if self.output.is_empty() {
-            return None;
-        }
+        let output = self.outbox.take(self.settings.unanswered_bytes_max)?;
         self.timers.sent(now);
-        self.has_answered_keep_alive = false;
-        Some(self.output.split().freeze())
+        Some(output)
     }
 
     /// How many bytes wait for [`take_output`](Self::take_output). Whoever gives commands has to
     /// hold back while it is much, since nothing here does.
     #[must_use]
     pub fn output_len(&self) -> usize {
-        self.output.len()
+        self.outbox.len()
     }
 
     /// The next thing that has happened.
@@ -202,13 +199,10 @@ impl Connection {
             Some(Due::Deadline) => self.end(CloseReason::LoginTimeout),
             Some(Due::PeerSilent) => self.end(CloseReason::Silent),
             Some(Due::KeepAlive) => {
-                // Output that nobody takes is a sign of life as good as another one behind it.
-                if self.output.is_empty() {
-                    let header = Header::default();
-                    if let Err(error) = self.write(&KeepAliveInfo { header }) {
-                        self.end(CloseReason::Violated(error.into()));
-                    }
+                if let Err(error) = self.say_alive() {
+                    self.end(CloseReason::Violated(error.into()));
                 }
+                // Until the output is taken there is nothing more to say.
                 self.timers.sent(now);
             }
             None => {}
@@ -249,10 +243,18 @@ impl Connection {
     fn end(&mut self, reason: CloseReason) {
         self.state = State::Closed;
         self.pending.clear();
+        self.outbox.clear();
         self.consumers.clear();
         self.producers.clear();
         self.sessions.clear();
         self.events.push_back(Event::Closed(reason));
+    }
+
+    /// Says that this side is there, before everything that waits.
+    fn say_alive(&mut self) -> Result<(), EncodeError> {
+        let (format, limits) = (self.agreement.format, self.settings.limits);
+        let info = KeepAliveInfo { header: Header::default() };
+        self.outbox.put_urgent(|out| codec::encode_one(&info, format, &limits, out))
     }
 
     /// Says that nothing more comes, as the last thing.
@@ -269,9 +271,18 @@ impl Connection {
     }
 
     fn write(&mut self, structure: &impl Described) -> Result<(), EncodeError> {
+        self.write_as(None, structure)
+    }
+
+    fn write_as(
+        &mut self,
+        request: Option<RequestId>,
+        structure: &impl Described,
+    ) -> Result<(), EncodeError> {
         let frame_bytes_max = self.agreement.frame_bytes_max;
         let limits = Limits { frame_bytes_max, ..self.settings.limits };
-        codec::encode_one(structure, self.agreement.format, &limits, &mut self.output)
+        let format = self.agreement.format;
+        self.outbox.put(request, |out| codec::encode_one(structure, format, &limits, out))
     }
 }
 

@@ -10,7 +10,12 @@ use crate::structures::{Magic, WireFormatInfo};
 use crate::{DecodeError, EncodeError, Format, Limits, Opaque, PrimitiveMap, VERSION_MAX, Value};
 
 const INACTIVITY: &str = "MaxInactivityDuration";
+// The protocol spells it so.
+const INITIAL_DELAY: &str = "MaxInactivityDurationInitalDelay";
 const FRAME_SIZE: &str = "MaxFrameSize";
+
+/// After what time the sides begin to count silence, in milliseconds, as in Java's client.
+const INITIAL_DELAY_MS: i64 = 10_000;
 
 /// What both sides have agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct Agreement {
     pub format: Format,
     /// After what silence a side counts as gone; `None`: never.
     pub inactivity: Option<Duration>,
+    /// After what time the sides begin to count silence. Until then a broker need not say anything.
+    pub initial_delay: Duration,
     /// The longest frame that the peer takes, in bytes.
     pub frame_bytes_max: usize,
 }
@@ -39,7 +46,7 @@ pub(crate) fn offer(inactivity: Duration, limits: &Limits) -> Result<WireFormatI
         ("StackTraceEnabled", Value::Bool(false)),
         ("TcpNoDelayEnabled", Value::Bool(true)),
         (INACTIVITY, Value::Long(millis)),
-        ("MaxInactivityDurationInitalDelay", Value::Long(10_000)),
+        (INITIAL_DELAY, Value::Long(millis.min(INITIAL_DELAY_MS))),
         (FRAME_SIZE, Value::Long(frame_size)),
     ]
     .into_iter()
@@ -72,11 +79,13 @@ pub(crate) fn agree(
     };
     let Some(version) = version(theirs.version) else { return Ok(None) };
     let inactivity = inactivity.min(Duration::from_millis(number(INACTIVITY)));
+    let initial_delay = number(INITIAL_DELAY).min(INITIAL_DELAY_MS.unsigned_abs());
     let theirs = usize::try_from(number(FRAME_SIZE)).unwrap_or(usize::MAX);
     let frame_bytes_max = if theirs == 0 { usize::MAX } else { theirs };
     Ok(Some(Agreement {
         format: Format { version, stack_traces: false },
         inactivity: (!inactivity.is_zero()).then_some(inactivity),
+        initial_delay: inactivity.min(Duration::from_millis(initial_delay)),
         frame_bytes_max: frame_bytes_max.min(limits.frame_bytes_max),
     }))
 }

@@ -318,8 +318,8 @@ impl Connection {
             State::Closing | State::Closed => return,
             State::Negotiating => return self.end(CloseReason::Requested),
             State::LoggingIn => {
-                self.say_farewell();
-                return self.end(CloseReason::Requested);
+                self.end(CloseReason::Requested);
+                return self.say_farewell();
             }
             State::Open => {}
         }
@@ -354,8 +354,8 @@ impl Connection {
     ) -> Result<RequestId, CommandError> {
         self.check_open()?;
         let header = self.next_header(true);
-        self.write(&command(header))?;
         let request = RequestId(header.command_id);
+        self.write_as(Some(request), &command(header))?;
         self.pending.insert(request, purpose);
         Ok(request)
     }

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::codec::{self, Frame, Header};
+use crate::codec::{self, Frame};
 use crate::negotiation;
 use crate::structures::{
-    ConnectionId, ConnectionInfo, ConsumerControl, ConsumerId, KeepAliveInfo, MessageDispatch,
-    Structure, Throwable, WireFormatInfo,
+    ConnectionId, ConnectionInfo, ConsumerControl, ConsumerId, MessageDispatch, Structure,
+    Throwable, WireFormatInfo,
 };
 
 use super::event::{CloseReason, Delivery, Event, Refusal, RefusalKind, Violation};
@@ -34,7 +34,9 @@ impl Connection {
             Structure::ConnectionError(error) => {
                 self.events.push_back(Event::Failed(Refusal::new(error.exception)));
             }
-            Structure::KeepAliveInfo(info) => self.asked_for_life(info.header)?,
+            // It is answered by another: a response would not count. One is enough for any number
+            // of them, so that a peer which sends and does not read cannot make more.
+            Structure::KeepAliveInfo(info) if info.header.response_required => self.say_alive()?,
             Structure::BrokerInfo(info) => self.broker = Some(info),
             Structure::ConsumerControl(control) => self.consumer_controlled(&control),
             Structure::ConnectionControl(control) => {
@@ -50,15 +52,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers a keep-alive by another: a response would not count.
-    fn asked_for_life(&mut self, header: Header) -> Result<(), Violation> {
-        if header.response_required && !self.has_answered_keep_alive {
-            self.has_answered_keep_alive = true;
-            self.write(&KeepAliveInfo { header: Header::default() })?;
-        }
-        Ok(())
-    }
-
     /// Both offers are there: log in.
     fn negotiated(&mut self, now: Instant, theirs: &WireFormatInfo) -> Result<(), Violation> {
         if self.state != State::Negotiating {
@@ -67,7 +60,7 @@ impl Connection {
         let limits = &self.settings.limits;
         let agreement = negotiation::agree(theirs, self.settings.inactivity, limits)?;
         self.agreement = agreement.ok_or(Violation::TooOld { version: theirs.version })?;
-        self.timers.agree(now, self.agreement.inactivity);
+        self.timers.agree(now, &self.agreement);
         self.state = State::LoggingIn;
         let header = self.next_header(true);
         let login = self.settings.login.as_ref();
@@ -81,8 +74,9 @@ impl Connection {
             client_master: true,
             ..ConnectionInfo::default()
         };
-        self.write(&info)?;
-        self.pending.insert(RequestId(header.command_id), Purpose::Login);
+        let request = RequestId(header.command_id);
+        self.write_as(Some(request), &info)?;
+        self.pending.insert(request, Purpose::Login);
         Ok(())
     }
 
@@ -90,6 +84,7 @@ impl Connection {
         let request = RequestId(correlation_id);
         // Nothing is lost with an answer that nobody waits for.
         let Some(purpose) = self.pending.remove(&request) else { return };
+        self.outbox.answered(request);
         let answer = failure.map_or(Ok(()), |exception| Err(Refusal::new(exception)));
         match (purpose, &answer) {
             (Purpose::Login, Ok(())) => {
@@ -109,8 +104,8 @@ impl Connection {
                 });
             }
             (Purpose::Close, Ok(()) | Err(_)) => {
-                self.say_farewell();
-                return self.end(CloseReason::Requested);
+                self.end(CloseReason::Requested);
+                return self.say_farewell();
             }
             (Purpose::OpenConsumer(key), Err(_))
             | (Purpose::CloseConsumer(key), Ok(()) | Err(_)) => {

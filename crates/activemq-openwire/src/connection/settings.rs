@@ -22,6 +22,12 @@ pub struct Settings {
     pub login_timeout: Duration,
     /// How long an orderly close may take.
     pub close_timeout: Duration,
+    /// How many bytes of requests may be on their way without an answer; one request of any size
+    /// may. Default: 32 KiB, half of what a broker's socket holds by default. The thread of a
+    /// broker that reads from this connection can wait for the one that writes to it, and if the
+    /// socket fills up meanwhile, Linux from 6.17 on drops everything that this side sends, also
+    /// the confirmations which the writing one waits for: neither goes on.
+    pub unanswered_bytes_max: usize,
     /// How much the broker may make this side hold.
     pub limits: Limits,
 }
@@ -46,6 +52,7 @@ impl Settings {
             inactivity: Duration::from_secs(30),
             login_timeout: Duration::from_secs(15),
             close_timeout: Duration::from_secs(5),
+            unanswered_bytes_max: 32 << 10,
             limits: Limits::default(),
         }
     }

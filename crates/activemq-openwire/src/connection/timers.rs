@@ -6,11 +6,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Agreement;
+
 /// When something is due. An instant that the clock cannot tell is never.
 #[derive(Debug)]
 pub(super) struct Timers {
     /// The agreed silence; `None`: nobody counts it.
     inactivity: Option<Duration>,
+    /// Until when the peer need not say anything.
+    counts_from: Instant,
     last_received: Instant,
     last_sent: Instant,
     /// When login, or closing, has to have ended.
@@ -32,15 +36,16 @@ impl Timers {
     pub(super) fn new(now: Instant, login_timeout: Duration) -> Self {
         Self {
             inactivity: None,
+            counts_from: now,
             last_received: now,
             last_sent: now,
             deadline: now.checked_add(login_timeout),
         }
     }
 
-    pub(super) fn agree(&mut self, now: Instant, inactivity: Option<Duration>) {
-        self.inactivity = inactivity;
-        self.last_received = now;
+    pub(super) fn agree(&mut self, now: Instant, agreement: &Agreement) {
+        self.inactivity = agreement.inactivity;
+        self.counts_from = now.checked_add(agreement.initial_delay).unwrap_or(now);
     }
 
     pub(super) fn received(&mut self, now: Instant) {
@@ -74,7 +79,7 @@ impl Timers {
 
     fn peer_silent(&self) -> Option<Instant> {
         let silence = self.inactivity?.checked_mul(3)?.checked_div(2)?;
-        self.last_received.checked_add(silence)
+        self.last_received.max(self.counts_from).checked_add(silence)
     }
 
     fn keep_alive(&self) -> Option<Instant> {

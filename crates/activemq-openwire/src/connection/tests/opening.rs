@@ -118,6 +118,40 @@ fn a_silent_broker_is_given_up_and_part_of_a_frame_is_a_sign_of_life() {
 }
 
 #[test]
+fn silence_counts_from_the_agreed_delay_on() {
+    let mut simulation = Simulation::new();
+    let properties = [
+        ("MaxInactivityDuration", Value::Long(2_000)),
+        ("MaxInactivityDurationInitalDelay", Value::Long(10_000)),
+    ];
+    let properties: PrimitiveMap = properties.into_iter().collect();
+    let marshalled_properties = Some(Opaque(properties.encode().unwrap()));
+    simulation.broker_says(WireFormatInfo { magic: Magic, version: 12, marshalled_properties });
+    simulation.broker_answers(1);
+    assert!(matches!(simulation.connection.poll_event(), Some(Event::LoggedIn)));
+    // This side has offered to begin after its silence, which is less than the broker's delay.
+    let mut simulation_time = Duration::ZERO;
+    while simulation.closed().is_none() {
+        simulation_time += SECOND / 2;
+        simulation.time_passes(SECOND / 2);
+    }
+    assert_eq!(simulation_time, 5 * SECOND);
+}
+
+#[test]
+fn a_keep_alive_passes_what_waits_for_answers() {
+    let mut simulation = Simulation::open();
+    simulation.connection.settings.unanswered_bytes_max = 1;
+    simulation.connection.open_session().unwrap();
+    let (_, second) = simulation.connection.open_session().unwrap();
+    assert!(matches!(simulation.sent_one(), Structure::SessionInfo(_)));
+    simulation.time_passes(10 * SECOND);
+    assert!(matches!(simulation.sent_one(), Structure::KeepAliveInfo(_)));
+    simulation.broker_answers(second.0 - 1);
+    assert!(matches!(simulation.sent_one(), Structure::SessionInfo(_)));
+}
+
+#[test]
 fn a_broker_that_offers_no_silence_is_waited_for_for_ever() {
     let mut simulation = Simulation::new();
     simulation.broker_offers(12, 0);
