@@ -169,7 +169,10 @@ impl Connector {
         };
         drop(phase);
         match reason {
-            Some(reason) => Err(ConnectError::closed(address.clone(), reason)),
+            Some(reason) => {
+                let error = shared.lock().transport_error.take();
+                Err(ConnectError::closed(address.clone(), reason, error))
+            }
             None => Ok(Client { shared, driver, address: address.clone() }),
         }
     }

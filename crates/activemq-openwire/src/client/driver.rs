@@ -50,21 +50,21 @@ where
         if input.capacity().saturating_sub(input.len()) < READ_BYTES_MIN {
             input.reserve(BLOCK_BYTES);
         }
-        let lost = tokio::select! {
-            read = reader.read_buf(&mut input) => match read {
-                Ok(0) | Err(_) => true,
-                Ok(_) => {
-                    let now = Instant::now().into_std();
-                    shared.lock().connection.receive(now, &mut input);
-                    false
+        let done = tokio::select! {
+            read = reader.read_buf(&mut input) => read.and_then(|count| {
+                if count == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-            },
-            written = writer.advance(), if writer.has_work() => written.is_err(),
-            () = shared.wake.notified() => false,
-            () = until(timeout) => false,
+                let now = Instant::now().into_std();
+                shared.lock().connection.receive(now, &mut input);
+                Ok(())
+            }),
+            written = writer.advance(), if writer.has_work() => written,
+            () = shared.wake.notified() => Ok(()),
+            () = until(timeout) => Ok(()),
         };
-        if lost {
-            shared.lock().connection.transport_lost();
+        if let Err(error) = done {
+            shared.lock().lose(error);
         }
     }
     // The other side may be gone, and then there is nobody to take leave of.

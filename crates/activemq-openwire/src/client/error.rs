@@ -32,7 +32,8 @@ pub enum ConnectError {
         #[source]
         source: TlsSettingsError,
     },
-    /// The TLS handshake failed: one side does not trust the other, or the port speaks no TLS.
+    /// The TLS handshake failed: one side does not trust the other, or the broker wants a
+    /// certificate, or the port speaks no TLS.
     #[error("no secure connection to {broker}")]
     Tls {
         /// The broker.
@@ -77,7 +78,14 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    pub(super) fn closed(broker: Address, reason: CloseReason) -> Self {
+    pub(super) fn closed(broker: Address, reason: CloseReason, error: Option<io::Error>) -> Self {
+        // In TLS 1.3 a broker looks at a certificate after this side has gone on.
+        if reason == CloseReason::Lost
+            && let Some(source) = error
+            && source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            return Self::Tls { broker, source };
+        }
         match reason {
             CloseReason::LoginRefused => Self::LoginRefused { broker },
             CloseReason::Refused(source) => Self::Refused { broker, source },

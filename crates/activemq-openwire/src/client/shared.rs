@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -40,6 +41,16 @@ pub(super) struct Inner {
     pub(super) connection: Connection,
     waiting: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     pub(super) consumers: HashMap<ConsumerKey, Inbox>,
+    /// What ended the socket, if that is what has ended the connection.
+    pub(super) transport_error: Option<io::Error>,
+}
+
+impl Inner {
+    /// Ends the connection over an error of the socket.
+    pub(super) fn lose(&mut self, error: io::Error) {
+        self.connection.transport_lost();
+        self.transport_error = Some(error);
+    }
 }
 
 /// What has come for a consumer and has not been received. The connection bounds it: it ends itself
@@ -54,7 +65,12 @@ pub(super) struct Inbox {
 
 impl Shared {
     pub(super) fn new(connection: Connection) -> Self {
-        let inner = Inner { connection, waiting: HashMap::new(), consumers: HashMap::new() };
+        let inner = Inner {
+            connection,
+            waiting: HashMap::new(),
+            consumers: HashMap::new(),
+            transport_error: None,
+        };
         Self {
             inner: Mutex::new(inner),
             wake: Notify::new(),
