@@ -19,6 +19,8 @@ mod frames;
 pub(crate) mod reader;
 #[cfg(test)]
 pub(crate) mod recorded;
+#[cfg(test)]
+mod tests;
 pub(crate) mod writer;
 
 use bytes::{BufMut, Bytes, BytesMut};

@@ -1,5 +1,6 @@
 //! What can go wrong with a client, told apart by what to do about it.
 
+use std::error::Error as StdError;
 use std::io;
 
 use super::address::Address;
@@ -82,7 +83,7 @@ impl ConnectError {
         // In TLS 1.3 a broker looks at a certificate after this side has gone on.
         if reason == CloseReason::Lost
             && let Some(source) = error
-            && source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+            && source.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
         {
             return Self::Tls { broker, source };
         }
