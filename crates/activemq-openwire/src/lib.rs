@@ -1,3 +1,6 @@
+//! OpenWire, the protocol of ActiveMQ Classic. Bytes come from anywhere and are hostile: none of them
+//! may panic, or take memory beyond the [`Limits`].
+#![doc = ""]
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 // What a peer sends decides every length and count in here.
