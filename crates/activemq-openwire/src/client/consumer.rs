@@ -81,7 +81,7 @@ impl Consumer {
     pub fn settle(
         &self,
         settlement: &Settlement,
-    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<'_> {
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         let asked = self.shared.ask(|inner| {
             let request = inner.connection.settle(self.key, settlement)?;
             Ok(((), request))
@@ -94,7 +94,7 @@ impl Consumer {
     /// # Errors
     ///
     /// Those of [`settle`](Self::settle).
-    pub fn ack(&self, tag: Tag) -> impl Future<Output = Result<(), RequestError>> + Send + use<'_> {
+    pub fn ack(&self, tag: Tag) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
         self.settle(&Settlement::Individual(tag))
     }
 

@@ -27,6 +27,8 @@ pub(super) async fn drive<S>(stream: S, shared: Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite,
 {
+    let guard = EndOnDrop(shared);
+    let shared = &guard.0;
     let (mut reader, writer) = tokio::io::split(stream);
     let mut writer = Output { writer, bytes: Bytes::new(), is_unflushed: false };
     let mut input = BytesMut::with_capacity(BLOCK_BYTES);
@@ -69,6 +71,17 @@ where
     }
     // The other side may be gone, and then there is nobody to take leave of.
     drop(timeout(FAREWELL, writer.finish()).await);
+}
+
+/// Ends the connection when the task ends by itself or is dropped, so that nobody waits for ever.
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.connection.transport_lost();
+        self.0.pass_on_events(&mut inner);
+    }
 }
 
 async fn until(timeout: Option<std::time::Instant>) {

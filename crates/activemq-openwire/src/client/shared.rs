@@ -86,16 +86,16 @@ impl Shared {
 
     /// Gives a command to the connection and returns what to wait for its answer with.
     pub(super) fn ask<T>(
-        &self,
+        self: &Arc<Self>,
         command: impl FnOnce(&mut Inner) -> Result<(T, RequestId), CommandError>,
-    ) -> Result<(T, Answer<'_>), RequestError> {
+    ) -> Result<(T, Answer), RequestError> {
         let mut inner = self.lock();
         let (value, request) = command(&mut inner).map_err(|error| self.refused(error))?;
         let (sender, receiver) = oneshot::channel();
         inner.waiting.insert(request, sender);
         drop(inner);
         self.wake.notify_one();
-        Ok((value, Answer { shared: self, receiver }))
+        Ok((value, Answer { shared: Arc::clone(self), receiver }))
     }
 
     /// What a command that was not taken means: that the connection has ended, says how.
@@ -180,12 +180,12 @@ impl Shared {
 }
 
 /// The answer to a request, to be waited for or not.
-pub(super) struct Answer<'a> {
-    shared: &'a Shared,
+pub(super) struct Answer {
+    shared: Arc<Shared>,
     receiver: oneshot::Receiver<Result<(), Refusal>>,
 }
 
-impl Answer<'_> {
+impl Answer {
     pub(super) async fn wait(self) -> Result<(), RequestError> {
         match self.receiver.await {
             Ok(answer) => Ok(answer?),

@@ -126,6 +126,18 @@ async fn a_lost_broker_ends_what_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_dropped_client_ends_what_is_left_of_it() {
+    let (client, mut consumer, mut peer, id) = consuming(5).await;
+    peer.dispatch(&id, 1).await;
+    let tag = consumer.receive().await.unwrap().tag;
+    let settling = consumer.ack(tag);
+    drop(client);
+    let ended = consumer.receive().await.map(|_| ());
+    assert_eq!(ended, Err(ReceiveError::Ended(CloseReason::Lost)));
+    assert_eq!(settling.await, Err(RequestError::BrokerGone(CloseReason::Lost)));
+}
+
+#[tokio::test]
 async fn the_broker_can_close_a_consumer() {
     let (_client, mut consumer, mut peer, id) = consuming(5).await;
     let consumer_id = Some(id);
