@@ -62,6 +62,9 @@ pub struct ClientSettings {
     pub inactivity: Duration,
     /// How long an orderly close may take.
     pub close_timeout: Duration,
+    /// How many bytes of requests may be on their way without an answer: see
+    /// [`Settings::unanswered_bytes_max`]. More helps producers whose broker is far away.
+    pub unanswered_bytes_max: usize,
     /// How much a broker may make this side hold.
     pub limits: Limits,
 }
@@ -80,6 +83,7 @@ impl ClientSettings {
             login_timeout: usual.login_timeout,
             inactivity: usual.inactivity,
             close_timeout: usual.close_timeout,
+            unanswered_bytes_max: usual.unanswered_bytes_max,
             limits: usual.limits,
         }
     }
@@ -186,6 +190,7 @@ impl Connector {
             inactivity: self.settings.inactivity,
             login_timeout: self.settings.login_timeout,
             close_timeout: self.settings.close_timeout,
+            unanswered_bytes_max: self.settings.unanswered_bytes_max,
             limits: self.settings.limits,
             ..Settings::new(&id, &id)
         }

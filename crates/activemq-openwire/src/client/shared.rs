@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub(super) connection: Connection,
     waiting: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     pub(super) consumers: HashMap<ConsumerKey, Inbox>,
+    is_logged_in: bool,
+    is_asked_to_leave: bool,
     /// What ended the socket, if that is what has ended the connection.
     pub(super) transport_error: Option<io::Error>,
 }
@@ -69,6 +71,8 @@ impl Shared {
             connection,
             waiting: HashMap::new(),
             consumers: HashMap::new(),
+            is_logged_in: false,
+            is_asked_to_leave: false,
             transport_error: None,
         };
         Self {
@@ -133,10 +137,12 @@ impl Shared {
         while let Some(event) = inner.connection.poll_event() {
             match event {
                 Event::LoggedIn => {
-                    self.phase.send_replace(Phase::Open);
+                    inner.is_logged_in = true;
+                    self.open(inner);
                 }
                 Event::LeaveAsked { .. } => {
-                    self.phase.send_replace(Phase::LeaveAsked);
+                    inner.is_asked_to_leave = true;
+                    self.open(inner);
                 }
                 Event::Answered(request, answer) => {
                     if let Some(waiting) = inner.waiting.remove(&request) {
@@ -166,6 +172,14 @@ impl Shared {
                 Event::Failed(_) | Event::PrefetchChanged(..) => {}
                 Event::Closed(reason) => self.end(inner, reason),
             }
+        }
+    }
+
+    /// A broker can ask to leave before it has answered the login.
+    fn open(&self, inner: &Inner) {
+        if inner.is_logged_in {
+            let phase = if inner.is_asked_to_leave { Phase::LeaveAsked } else { Phase::Open };
+            self.phase.send_replace(phase);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use activemq_openwire::client::{ClientSettings, ConnectError, Connector, RequestError};
 use activemq_openwire::connection::{CloseReason, Login};
-use activemq_openwire::structures::Structure;
+use activemq_openwire::structures::{ConnectionControl, Structure};
 
 use super::broker::Port;
 
@@ -117,6 +117,31 @@ async fn a_close_is_confirmed_and_ends_with_a_farewell() {
     };
     let (reason, ()) = tokio::join!(client.close(), confirming);
     assert_eq!(reason, CloseReason::Requested);
+}
+
+#[tokio::test]
+async fn a_broker_can_ask_to_leave_before_it_answers_the_login() {
+    let port = Port::open().await;
+    let connector = port.connector();
+    let accepting = async {
+        let mut peer = port.accept().await;
+        let info = peer.negotiate().await;
+        peer.say(ConnectionControl { close: true, ..ConnectionControl::default() }).await;
+        peer.accept(info.header).await;
+        peer
+    };
+    let (client, _peer) = tokio::join!(connector.connect(), accepting);
+    client.unwrap().leave_asked().await;
+
+    let accepting = async {
+        let mut peer = port.accept().await;
+        let info = peer.negotiate().await;
+        peer.say(ConnectionControl { close: true, ..ConnectionControl::default() }).await;
+        peer.refuse(info.header, "java.lang.SecurityException").await;
+        peer
+    };
+    let (client, _peer) = tokio::join!(connector.connect(), accepting);
+    assert!(matches!(client.unwrap_err(), ConnectError::LoginRefused { .. }));
 }
 
 #[tokio::test]
