@@ -70,7 +70,19 @@ where
         }
     }
     // The other side may be gone, and then there is nobody to take leave of.
-    drop(timeout(FAREWELL, writer.finish()).await);
+    drop(timeout(FAREWELL, take_leave(&mut writer, shared)).await);
+}
+
+/// Writes what is under way and what the connection has said last, and closes the socket.
+async fn take_leave<W: AsyncWrite + Unpin>(
+    writer: &mut Output<W>,
+    shared: &Shared,
+) -> io::Result<()> {
+    writer.write_all().await?;
+    let last = shared.lock().connection.take_output(Instant::now().into_std());
+    writer.bytes = last.unwrap_or_default();
+    writer.write_all().await?;
+    writer.writer.shutdown().await
 }
 
 /// Ends the connection when the task ends by itself or is dropped, so that nobody waits for ever.
@@ -124,10 +136,10 @@ impl<W: AsyncWrite + Unpin> Output<W> {
         Ok(())
     }
 
-    async fn finish(&mut self) -> io::Result<()> {
+    async fn write_all(&mut self) -> io::Result<()> {
         while self.has_work() {
             self.advance().await?;
         }
-        self.writer.shutdown().await
+        Ok(())
     }
 }
