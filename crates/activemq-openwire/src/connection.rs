@@ -105,6 +105,7 @@ enum Purpose {
     OpenConsumer(ConsumerKey),
     CloseConsumer(ConsumerKey),
     OpenProducer(ProducerKey),
+    Pull(ConsumerKey),
     Close,
     Other,
 }

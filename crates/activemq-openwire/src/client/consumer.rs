@@ -35,7 +35,8 @@ impl Consumer {
         }
     }
 
-    /// Asks for one delivery, where the prefetch is 0, and waits for it; `None` if there is none.
+    /// Asks for one delivery, where the prefetch is 0, and waits for it; `None` if there is none, or
+    /// if the broker refuses to look.
     ///
     /// # Errors
     ///

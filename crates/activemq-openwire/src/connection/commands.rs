@@ -199,13 +199,18 @@ impl Connection {
         })
     }
 
-    /// Asks for one message, for a consumer with a prefetch of 0. The answer is a delivery, or
-    /// [`Event::NothingThere`](super::Event::NothingThere).
+    /// Asks for one message, for a consumer with a prefetch of 0. What comes of it is a delivery or
+    /// [`Event::NothingThere`](super::Event::NothingThere); the answer to the request says no more
+    /// than that the broker has understood, and a refusal brings both.
     ///
     /// # Errors
     ///
     /// When the connection is not open, there is no such consumer, or it waits for another pull.
-    pub fn pull(&mut self, key: ConsumerKey, timeout: PullTimeout) -> Result<(), CommandError> {
+    pub fn pull(
+        &mut self,
+        key: ConsumerKey,
+        timeout: PullTimeout,
+    ) -> Result<RequestId, CommandError> {
         self.check_open()?;
         let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
         let consumer = consumer.ok_or(CommandError::Unknown)?;
@@ -220,9 +225,13 @@ impl Connection {
             PullTimeout::Never => 0,
         };
         let consumer_id = Some(self.consumer_id(key));
-        let header = self.next_header(false);
-        let pull = MessagePull { header, consumer_id, destination, timeout, ..Default::default() };
-        Ok(self.write(&pull)?)
+        self.request(Purpose::Pull(key), |header| MessagePull {
+            header,
+            consumer_id,
+            destination,
+            timeout,
+            ..MessagePull::default()
+        })
     }
 
     /// Changes a consumer's prefetch.

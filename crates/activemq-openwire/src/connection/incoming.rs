@@ -114,7 +114,10 @@ impl Connection {
             (Purpose::OpenProducer(key), Err(_)) => {
                 self.producers.remove(&key);
             }
-            (Purpose::OpenConsumer(_) | Purpose::OpenProducer(_) | Purpose::Other, _) => {}
+            (Purpose::Pull(key), Err(_)) => self.found_nothing(key),
+            (Purpose::OpenConsumer(_) | Purpose::OpenProducer(_), Ok(()))
+            | (Purpose::Pull(_), Ok(()))
+            | (Purpose::Other, Ok(()) | Err(_)) => {}
         }
         self.events.push_back(Event::Answered(request, answer));
     }
@@ -127,8 +130,7 @@ impl Connection {
         let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
         let Some(consumer) = consumer else { return Ok(()) };
         let Some(message) = dispatch.message else {
-            consumer.nothing_there();
-            self.events.push_back(Event::NothingThere(key));
+            self.found_nothing(key);
             return Ok(());
         };
         let message_id = message.message_id.clone().ok_or(Violation::MessageWithoutId)?;
@@ -142,6 +144,13 @@ impl Connection {
             message,
         }));
         Ok(())
+    }
+
+    fn found_nothing(&mut self, key: ConsumerKey) {
+        if let Some(consumer) = self.consumers.get_mut(&key) {
+            consumer.nothing_there();
+            self.events.push_back(Event::NothingThere(key));
+        }
     }
 
     fn consumer_controlled(&mut self, control: &ConsumerControl) {

@@ -129,6 +129,16 @@ fn one_pull_brings_one_message_or_nothing() {
 }
 
 #[test]
+fn a_refused_pull_finds_nothing() {
+    let (mut simulation, consumer) = Simulation::consuming(0);
+    let request = simulation.connection.pull(consumer, PullTimeout::Never).unwrap();
+    simulation.broker_refuses(request.0, "java.lang.IllegalStateException");
+    assert!(matches!(simulation.connection.poll_event(), Some(Event::NothingThere(_))));
+    assert!(matches!(simulation.connection.poll_event(), Some(Event::Answered(_, Err(_)))));
+    assert!(simulation.connection.pull(consumer, PullTimeout::None).is_ok());
+}
+
+#[test]
 fn a_delivery_without_an_id_breaks_the_protocol() {
     let (mut simulation, consumer) = Simulation::consuming(1);
     let mut dispatch = nothing_for(consumer);
