@@ -23,6 +23,7 @@ const PLACES: &[Place] = &[
     place("gristmill-event", 0, 0, "the event's JSON is pure data"),
     place("gristmill-broker", 0, 0, "a vocabulary; a delivery holds what the event is made of"),
     place("gristmill-invocation", 0, 0, "a vocabulary between mappings and the sandbox"),
+    place("activemq-openwire", 0, 0, "a protocol library that others can use"),
     place("gristmill-sandbox", 1, 0, "runs one call and knows neither brokers nor mappings"),
     place("gristmill-rabbitmq", 1, 0, "one broker behind the common vocabulary"),
     place("gristmill-mapping", 2, 0, "must be tested without any broker or engine"),

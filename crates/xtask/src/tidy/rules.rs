@@ -27,6 +27,7 @@ const NEVER_IN_LIBRARIES: &[(&str, &str)] = &[
 ];
 
 const LIBRARIES: &[&str] = &[
+    "activemq-openwire",
     "broker",
     "control",
     "event",
@@ -52,6 +53,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "reads the calendar for the ages of messages, once a burst",
     ),
     ("crates/mapping/src/supervisor.rs", "Instant::now", "how long a subscription held"),
+    (
+        "crates/activemq-openwire/src/client",
+        "Instant::now",
+        "the client is where the clock comes to the connection",
+    ),
     ("crates/broker/src/fake.rs", "Instant::now", "stands for a broker, which has a clock"),
     ("crates/mapping/src/lanes.rs", "Instant::now", "measures how long an invocation computes"),
     ("crates/sandbox/src/function.rs", "Instant::now", "measures the durations it reports"),

@@ -1,0 +1,7 @@
+//! `cargo +nightly fuzz run content`: see `targets.rs`.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::content(data));
