@@ -37,7 +37,7 @@ use crate::process::{Supervised, Watchdog};
 use installation::Installation;
 
 pub use admin::{ConsumerState, QueueCounts};
-pub use installation::{VERSION_VARIABLE, fetch};
+pub use installation::{LINES, VERSION_VARIABLE, fetch};
 pub use settings::{Rights, Settings};
 
 /// A start on a machine that is busy compiling has taken five seconds.

@@ -18,10 +18,15 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::guests::target_dir;
 use crate::setup::{self, Java};
 
-/// The environment variable that chooses the release: `5.19` or `6`; without it, Debian's 5.17.
+/// The environment variable that chooses the release, one of [`LINES`]; without it, Debian's 5.17.
 ///
 /// `cargo xtask test --activemq 6` sets it.
 pub const VERSION_VARIABLE: &str = "GRISTMILL_ACTIVEMQ";
+
+/// The lines of releases that tests can run with.
+pub const LINES: [&str; 3] = [DEBIAN_LINE, "5.19", "6"];
+
+const DEBIAN_LINE: &str = "5.17";
 
 /// A release on Maven Central.
 struct Release {
@@ -125,7 +130,7 @@ fn make() -> Result<Installation> {
     let java = setup::java()?;
     let (name, oldest) = match release {
         Some(release) => (release.version, release.java),
-        None => ("5.17", JAVA_OLDEST),
+        None => (DEBIAN_LINE, JAVA_OLDEST),
     };
     ensure!(
         java.release >= oldest,
@@ -144,7 +149,9 @@ fn make() -> Result<Installation> {
     let jars = match release {
         Some(release) => format!("{}/*", release.fetch(&folder)?.display()),
         None => {
-            setup::activemq()?;
+            setup::activemq().with_context(|| {
+                format!("{VERSION_VARIABLE}=5.19 would have ActiveMQ from Maven Central instead")
+            })?;
             DEBIAN_CLASS_PATH.to_owned()
         }
     };
@@ -154,12 +161,12 @@ fn make() -> Result<Installation> {
 }
 
 fn chosen(line: Option<&OsStr>) -> Result<Option<&'static Release>> {
-    let Some(line) = line.filter(|line| !line.is_empty() && *line != "5.17") else {
+    let Some(line) = line.filter(|line| !line.is_empty() && *line != DEBIAN_LINE) else {
         return Ok(None);
     };
     let release = RELEASES.iter().find(|release| line == release.line);
     release.map(Some).with_context(|| {
-        format!("{VERSION_VARIABLE} is {}; it can be 5.17, 5.19 or 6", line.display())
+        format!("{VERSION_VARIABLE} is {}; it can be one of {}", line.display(), LINES.join(", "))
     })
 }
 
@@ -286,7 +293,8 @@ mod tests {
         assert_eq!(version("5.17").unwrap(), None);
         assert!(version("5.19").unwrap().unwrap().starts_with("5.19."));
         assert!(version("6").unwrap().unwrap().starts_with("6."));
-        assert!(version("7").unwrap_err().to_string().contains("5.17, 5.19 or 6"));
+        assert!(LINES.iter().all(|line| version(line).is_ok()));
+        assert!(version("7").unwrap_err().to_string().contains("5.17, 5.19, 6"));
     }
 
     #[test]
