@@ -136,6 +136,8 @@ public final class Peer {
 
     private Object send(Map<String, Object> question) throws Exception {
         connection.setUseCompression(question.get("compressed") == Boolean.TRUE);
+        // Else a message that is not persistent would be on its way still when this is answered.
+        connection.setAlwaysSyncSend(true);
         MessageProducer producer = session.createProducer(queue(question));
         try {
             List<Object> ids = new ArrayList<>();
@@ -160,6 +162,8 @@ public final class Peer {
         Arrays.fill(body, (byte) 'x');
         boolean persistent = question.get("persistent") != Boolean.FALSE;
         long start = System.nanoTime();
+        connection.setUseCompression(false);
+        connection.setAlwaysSyncSend(false);
         Session transacted = connection.createSession(true, Session.SESSION_TRANSACTED);
         try {
             MessageProducer producer = transacted.createProducer(queue(question));

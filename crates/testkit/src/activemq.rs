@@ -1,7 +1,7 @@
 //! A private ActiveMQ Classic on loopback, real and short-lived.
 //!
 //! Each server has its own data folder and ports, so any number run side by side, also from several
-//! test processes. A start takes one to three seconds; tests that do not hurt the server share one
+//! test processes. A start takes about a second; tests that do not hurt the server share one
 //! ([`ActiveMqServer::shared`]), each with a queue of its own ([`ActiveMqServer::test_queue`]).
 //!
 //! ```text

@@ -27,6 +27,7 @@ pub struct Login {
     user: Option<(String, Password)>,
     tls: Option<Tls>,
     redeliveries: i32,
+    is_fast: bool,
 }
 
 #[derive(Clone)]
@@ -47,7 +48,7 @@ struct Tls {
 impl Login {
     /// To a URL as JMS clients know it, such as `tcp://127.0.0.1:61616`, without user and password.
     pub fn to(url: impl Into<String>) -> Self {
-        Self { url: url.into(), user: None, tls: None, redeliveries: 6 }
+        Self { url: url.into(), user: None, tls: None, redeliveries: 6, is_fast: false }
     }
 
     /// As a user.
@@ -71,6 +72,13 @@ impl Login {
     #[must_use]
     pub fn redeliveries(mut self, count: i32) -> Self {
         self.redeliveries = count;
+        self
+    }
+
+    /// For figures rather than for tests: code that Java compiles for speed.
+    #[must_use]
+    pub fn fast(mut self) -> Self {
+        self.is_fast = true;
         self
     }
 
@@ -140,8 +148,9 @@ impl Peer {
     pub async fn connect(login: &Login) -> Result<Self> {
         let installation = installation::installation()?;
         let mut child = Command::new(&installation.java)
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
-            .args(["-Xmx512m", "-Djava.net.preferIPv4Stack=true"])
+            .args(["-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx512m"])
+            .arg(if login.is_fast { "-XX:TieredStopAtLevel=4" } else { "-XX:TieredStopAtLevel=1" })
+            .args(["-Djava.net.preferIPv4Stack=true"])
             .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=off"])
             .args(["-cp", &installation.class_path, "Peer"])
             .env_clear()
@@ -329,15 +338,22 @@ impl Peer {
         messages.iter().map(Received::from_json).collect()
     }
 
-    /// Takes all messages out of a queue, and returns them when no more has come for `patience`.
+    /// Takes `count` messages out of a queue, or those that there are when none has come for
+    /// `patience`, and acknowledges them.
     ///
     /// # Errors
     ///
     /// When the broker refuses.
-    pub async fn take_all(&mut self, queue: &str, patience: Duration) -> Result<Vec<Received>> {
+    pub async fn take(
+        &mut self,
+        queue: &str,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Vec<Received>> {
         let consumer = self.subscribe(queue, Mode::Client, None).await?;
         let mut messages = Vec::new();
-        while let Some(message) = self.receive(consumer, patience).await? {
+        while messages.len() < count {
+            let Some(message) = self.receive(consumer, patience).await? else { break };
             messages.push(message);
         }
         if !messages.is_empty() {

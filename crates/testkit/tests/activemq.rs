@@ -15,11 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Set for the copy of this test program that is to be killed.
 const VICTIM: &str = "GRISTMILL_TESTKIT_VICTIM";
 
-/// Whether the data folder of the server with this port is still there.
-fn has_folder(port: u16) -> bool {
-    let prefix = format!("gristmill-activemq-{port}-");
-    let entries = fs::read_dir(std::env::temp_dir()).unwrap();
-    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+/// The data folder of a server that runs.
+fn folder_of(pid: u32) -> PathBuf {
+    let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+    assert!(folder.join("data/kahadb").is_dir(), "no data in {}", folder.display());
+    folder
 }
 
 /// Whether the process runs; one that has ended and waits to be reaped does not.
@@ -56,7 +56,7 @@ async fn a_killed_server_comes_back_with_its_persistent_messages() {
 
     server.restart().await.unwrap();
     let mut peer = server.peer().await.unwrap();
-    let messages = peer.take_all("orders", Duration::from_millis(500)).await.unwrap();
+    let messages = peer.take("orders", 50, PATIENCE).await.unwrap();
     let texts: Vec<_> = messages.iter().map(|message| message.text().unwrap().to_owned()).collect();
     assert_eq!(texts, (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
     peer.close().await.unwrap();
@@ -96,7 +96,7 @@ async fn users_reach_only_what_they_may() {
     assert_eq!(reader.browse("orders.eu").await.unwrap().len(), 2);
     let error = reader.send("orders.eu", &numbered(1)).await.unwrap_err().to_string();
     assert!(error.contains("not authorized to write to: queue://orders.eu"), "{error}");
-    assert_eq!(reader.take_all("orders.eu", Duration::from_millis(500)).await.unwrap().len(), 2);
+    assert_eq!(reader.take("orders.eu", 2, PATIENCE).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -192,10 +192,11 @@ async fn two_servers_know_nothing_of_each_other_and_leave_nothing_behind() {
     one.create_queue("only-here").await.unwrap();
     assert!(two.queue_counts("only-here").await.is_err());
 
-    let (port, pid) = (one.port(), one.pid().unwrap());
-    assert!(has_folder(port) && is_running(pid));
+    let pid = one.pid().unwrap();
+    let folder = folder_of(pid);
+    assert!(is_running(pid));
     drop(one);
-    assert!(!has_folder(port) && !is_running(pid));
+    assert!(!folder.exists() && !is_running(pid));
     assert!(two.queues().await.is_ok());
 }
 
@@ -204,7 +205,7 @@ async fn nothing_survives_the_kill_of_a_test_process() {
     // The process to be killed is this same program, running this same test.
     if std::env::var_os(VICTIM).is_some() {
         let server = ActiveMqServer::shared().await.unwrap();
-        println!("server={} {}", server.port(), server.pid().unwrap());
+        println!("server={}", server.pid().unwrap());
         return std::future::pending().await;
     }
     let mut victim = tokio::process::Command::new(std::env::current_exe().unwrap())
@@ -215,18 +216,17 @@ async fn nothing_survives_the_kill_of_a_test_process() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
-    let (port, pid) = loop {
+    let pid = loop {
         let line = lines.next_line().await.unwrap().expect("the victim ended by itself");
-        if let Some((port, pid)) =
-            line.split_once("server=").and_then(|(_, server)| server.split_once(' '))
-        {
-            break (port.parse::<u16>().unwrap(), pid.parse::<u32>().unwrap());
+        if let Some((_, pid)) = line.split_once("server=") {
+            break pid.parse::<u32>().unwrap();
         }
     };
+    let folder = folder_of(pid);
     assert!(is_running(pid));
     victim.kill().await.unwrap();
     let gone = async {
-        while is_running(pid) || has_folder(port) {
+        while is_running(pid) || folder.exists() {
             tokio::task::yield_now().await;
         }
     };
