@@ -154,7 +154,7 @@ fn folder() -> PathBuf {
 }
 
 /// Where cargo builds this workspace: a relative `CARGO_TARGET_DIR` starts at the repository.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     repository().join(target)
 }

@@ -1,5 +1,6 @@
-//! What tests need besides Rust: a RabbitMQ server, a Python with the AMQP client pika, and one that
-//! makes virtual environments, where tools for handlers have to be fetched.
+//! What tests need besides Rust: a RabbitMQ server, a Python with the AMQP client pika, one that makes
+//! virtual environments, where tools for handlers have to be fetched, ActiveMQ, and Java with its
+//! compiler.
 //!
 //! They are looked for first. On Debian and its relatives what is missing is installed, when root
 //! asks for it; everywhere else the error says what to install. A service that the Debian package
@@ -25,6 +26,13 @@ const PYTHONS: &[&str] = &["/usr/bin/python3", "python3"];
 const RABBITMQ_PACKAGE: &str = "rabbitmq-server";
 const PIKA_PACKAGE: &str = "python3-pika";
 const VENV_PACKAGE: &str = "python3-venv";
+const ACTIVEMQ_PACKAGE: &str = "activemq";
+const JAVA_PACKAGE: &str = "default-jdk-headless";
+
+/// One of the jars that the package of ActiveMQ brings.
+const ACTIVEMQ_JAR: &str = "/usr/share/activemq/lib/activemq-broker.jar";
+/// Comes with what that package needs, and writes its log without a file of settings.
+const LOG_JAR: &str = "/usr/share/java/slf4j-simple.jar";
 
 const IMPORT_PIKA: &str = "import pika";
 const IMPORT_VENV: &str = "import ensurepip, sys, venv; assert sys.version_info >= (3, 10)";
@@ -42,6 +50,17 @@ pub struct RabbitPrograms {
     pub ctl: PathBuf,
 }
 
+/// An installed Java with its compiler.
+#[derive(Debug, Clone)]
+pub struct Java {
+    /// The program that runs programs.
+    pub java: PathBuf,
+    /// The compiler.
+    pub javac: PathBuf,
+    /// Its version, as in 17.
+    pub release: u32,
+}
+
 /// Finds or installs everything that tests need.
 ///
 /// # Errors
@@ -50,6 +69,7 @@ pub struct RabbitPrograms {
 pub fn all() -> Result<()> {
     rabbitmq()?;
     python_with_pika()?;
+    crate::activemq::fetch()?;
     Ok(())
 }
 
@@ -80,6 +100,54 @@ pub fn python_with_pika() -> Result<PathBuf> {
 pub fn python_with_venv() -> Result<PathBuf> {
     let what = "a python3 of version 3.10 or later with the module venv";
     find_or_install(|| find_python(IMPORT_VENV), VENV_PACKAGE, what)
+}
+
+/// Finds a Java with its compiler, in `JAVA_HOME` before `PATH`, or installs it where that is possible.
+///
+/// # Errors
+///
+/// When it is missing and cannot be installed; the message names the line to run.
+pub fn java() -> Result<Java> {
+    find_or_install(find_java, JAVA_PACKAGE, "a Java development kit (java and javac)")
+}
+
+/// Finds Debian's ActiveMQ, or installs it where that is possible.
+///
+/// # Errors
+///
+/// When it is missing and cannot be installed; the message names the line to run.
+pub fn activemq() -> Result<()> {
+    let find = || [ACTIVEMQ_JAR, LOG_JAR].iter().all(|jar| Path::new(jar).is_file()).then_some(());
+    find_or_install(find, ACTIVEMQ_PACKAGE, "Debian's ActiveMQ")
+}
+
+/// A program in a folder of `PATH`.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
+fn find_java() -> Option<Java> {
+    let home = env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin"));
+    let path = env::var_os("PATH").unwrap_or_default();
+    home.into_iter().chain(env::split_paths(&path)).find_map(|folder| {
+        let (java, javac) = (folder.join("java"), folder.join("javac"));
+        // A JRE has no compiler. macOS has programs of both names that only say where to get Java.
+        let output = Command::new(&javac).arg("-version").stdin(Stdio::null()).output().ok()?;
+        let said = [output.stdout, output.stderr].concat();
+        let release = java_release(&String::from_utf8_lossy(&said))?;
+        java.is_file().then_some(Java { java, javac, release })
+    })
+}
+
+/// The 17 of `javac 17.0.15`, and the 8 of `javac 1.8.0_402`.
+fn java_release(said: &str) -> Option<u32> {
+    let version = said.lines().find_map(|line| line.strip_prefix("javac "))?;
+    let mut numbers = version.split(|letter: char| !letter.is_ascii_digit());
+    match numbers.next()?.parse().ok()? {
+        1 => numbers.next()?.parse().ok(),
+        release => Some(release),
+    }
 }
 
 fn find_rabbitmq() -> Option<RabbitPrograms> {
@@ -195,5 +263,18 @@ impl Drop for NothingStarts {
             Some(saved) => fs::rename(saved, POLICY),
             None => fs::remove_file(POLICY),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_of_java_is_read_in_its_old_form_and_its_new() {
+        assert_eq!(java_release("javac 17.0.15\n"), Some(17));
+        assert_eq!(java_release("Picked up JAVA_TOOL_OPTIONS: -Xmx1g\njavac 21-ea"), Some(21));
+        assert_eq!(java_release("javac 1.8.0_402"), Some(8));
+        assert_eq!(java_release("No Java runtime present"), None);
     }
 }

@@ -23,6 +23,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use gristmill_testkit::activemq;
 
 /// What people and CI run on the repository of Gristmill.
 #[derive(Debug, Parser)]
@@ -37,7 +38,11 @@ enum Command {
     /// Shows the main job: a private RabbitMQ, ten thousand orders, the host, a handler
     Demo,
     /// Everything CI runs, cheap things first; ends with a line `N passed, N failed`
-    Test,
+    Test {
+        /// The releases of ActiveMQ to test with, in place of Debian's 5.17
+        #[arg(long, value_parser = activemq::LINES)]
+        activemq: Option<String>,
+    },
     /// Formats all Rust code
     Fmt,
     /// Runs clippy on everything; a warning is an error
@@ -62,7 +67,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Test => return test::run(),
+        Command::Test { activemq } => return test::run(activemq.as_deref()),
         Command::Demo => demo::run(),
         Command::Fmt => fmt::run(),
         Command::Lint => lint::run(),
