@@ -1,7 +1,9 @@
 //! Where a handler trapped: its functions, innermost first, with file and line where the handler
 //! carries debug information.
 //!
-//! A function can stand with the line of another one that the compiler put into it. Names and paths come from the handler's file and can be of any size and hold any character, and a
+//! A function can stand with the line of another one that the compiler put into it.
+//!
+//! Names and paths come from the handler's file and can be of any size and hold any character, and a
 //! demangled name can be many times as long as the mangled one. So every part is cut while it is
 //! written, and the whole is one line of printable text.
 

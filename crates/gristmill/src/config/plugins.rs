@@ -97,11 +97,6 @@ pub(super) fn read(
 }
 
 impl PluginsConfig {
-    /// The name of a function whose handler may be dropped in, as a mapping names it.
-    pub(super) fn function_named(&self, name: &str) -> Result<String, String> {
-        value::name(name).map(|()| name.to_owned())
-    }
-
     /// The file that a handler of this name is expected in.
     #[must_use]
     pub fn handler(&self, name: &str) -> PathBuf {

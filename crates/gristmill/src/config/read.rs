@@ -87,7 +87,10 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
         let function = section.required("function", "the name of a function", |value| {
             // With a plugins folder, a handler of this name may be dropped into it.
             match (one_of(value, "function", &function_names), &plugins) {
-                (Err(_), Some(plugins)) => plugins.function_named(value::string(value)?),
+                (Err(_), Some(_)) => {
+                    let name = value::string(value)?;
+                    value::name(name).map(|()| name.to_owned())
+                }
                 (named, _) => named,
             }
         });
