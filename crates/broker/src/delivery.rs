@@ -5,6 +5,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 
 use gristmill_event::Message;
 
@@ -50,18 +51,36 @@ pub struct Delivery {
     /// What the producer sent, as the event will show it.
     pub message: Message,
     /// How often the broker has taken the message back before this hand-over, where it counts that
-    /// (`x-delivery-count` of RabbitMQ's quorum queues); otherwise 0.
+    /// (`x-delivery-count` of RabbitMQ's quorum queues, ActiveMQ's redelivery counter); otherwise 0.
     pub returns: u32,
+    /// The group whose messages are handled one after another, where the broker has such
+    /// (`JMSXGroupID`).
+    pub group: Option<Arc<str>>,
+}
+
+/// A hand-over of a message that has no form in an event. It is settled like any other.
+#[derive(Debug)]
+pub struct Unsupported {
+    /// What settles it.
+    pub token: DeliveryToken,
+    /// The message's identifier, where it has one.
+    pub message_id: Option<String>,
+    /// What is wrong with it, and what to do.
+    pub reason: String,
 }
 
 /// The verdict on a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Settlement {
+pub enum Settlement<'a> {
     /// Handled: the broker forgets the message.
     Ack,
-    /// Not handled: the broker puts the message back where it was, as far as it can.
+    /// Not handled: the broker puts the message back where it was, as far as it can, and at the latest
+    /// when the epoch ends.
     Requeue,
-    /// Given up: the broker moves the message to its dead-letter queue, and deletes it where it has
-    /// none.
-    Reject,
+    /// Its time is over: the broker does with it what it does with messages that expire.
+    Expire,
+    /// Given up: the message goes to the broker's dead-letter queue, and RabbitMQ deletes it where
+    /// there is none. What stands here says why, to whoever finds it there, where the broker has a
+    /// place for that.
+    Reject(&'a str),
 }

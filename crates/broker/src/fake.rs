@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gristmill_event::{BasicProperties, Message};
+use gristmill_event::{BasicProperties, RabbitMqMessage};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -62,6 +62,7 @@ impl Queue {
 struct Stored {
     properties: BasicProperties,
     body: Vec<u8>,
+    group: Option<Arc<str>>,
     redelivered: bool,
     returns: u32,
 }
@@ -94,10 +95,19 @@ impl FakeBroker {
 
     /// Puts a message on a queue.
     pub fn publish(&self, queue: &str, properties: BasicProperties, body: Vec<u8>) {
+        self.put(queue, Stored { properties, body, group: None, redelivered: false, returns: 0 });
+    }
+
+    /// Puts a message of a group on a queue.
+    pub fn publish_in_group(&self, queue: &str, group: &str, body: Vec<u8>) {
+        let (properties, group) = (BasicProperties::default(), Some(group.into()));
+        self.put(queue, Stored { properties, body, group, redelivered: false, returns: 0 });
+    }
+
+    fn put(&self, queue: &str, stored: Stored) {
         let mut state = self.shared.lock();
         state.published += 1;
         let position = state.published;
-        let stored = Stored { properties, body, redelivered: false, returns: 0 };
         state.queue(queue).ready.insert(position, stored);
         drop(state);
         self.shared.changed.notify_waiters();
@@ -230,18 +240,19 @@ impl State {
         let (position, stored) = self.queues.get_mut(&consumer.queue)?.ready.pop_first()?;
         consumer.deliveries += 1;
         let tag = consumer.deliveries;
-        let message = Message {
+        let message = RabbitMqMessage {
             properties: stored.properties.clone(),
             redelivered: stored.redelivered,
             body: stored.body.clone(),
-        };
-        let returns = stored.returns;
+        }
+        .into();
+        let (returns, group) = (stored.returns, stored.group.clone());
         consumer.unsettled.insert(tag, (position, stored));
         consumer.since.insert(tag, Instant::now());
-        Some(Delivery { token: DeliveryToken { epoch, tag }, message, returns })
+        Some(Delivery { token: DeliveryToken { epoch, tag }, message, returns, group })
     }
 
-    fn settle(&mut self, id: u64, settlement: Settlement, tag: u64) -> bool {
+    fn settle(&mut self, id: u64, settlement: Settlement<'_>, tag: u64) -> bool {
         let Some(consumer) = self.consumers.get_mut(&id) else { return false };
         let Some((position, stored)) = consumer.unsettled.remove(&tag) else { return false };
         consumer.since.remove(&tag);
@@ -249,7 +260,7 @@ impl State {
         let queue = self.queue(&name);
         match settlement {
             Settlement::Ack => queue.acked.push(stored.body),
-            Settlement::Reject => queue.dead_letters.push(stored.body),
+            Settlement::Reject(_) | Settlement::Expire => queue.dead_letters.push(stored.body),
             Settlement::Requeue => queue.take_back(position, stored),
         }
         true
@@ -331,7 +342,7 @@ impl Source for FakeSource {
         }
     }
 
-    async fn settle(&mut self, settlement: Settlement, tokens: &[DeliveryToken]) -> Settled {
+    async fn settle(&mut self, settlement: Settlement<'_>, tokens: &[DeliveryToken]) -> Settled {
         let mut settled = Settled::default();
         for token in tokens {
             let current = self.consumer.filter(|_| token.epoch == self.epoch);

@@ -15,7 +15,7 @@ pub mod fake;
 mod login;
 mod source;
 
-pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement};
+pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement, Unsupported};
 pub use error::{Disposition, SourceError, StopCode, with_causes};
 pub use login::{Login, LoginSource, Secret};
 pub use source::{Received, Settled, Source};

@@ -8,7 +8,7 @@
 
 use std::future::Future;
 
-use crate::{Delivery, DeliveryToken, Epoch, Settlement, SourceError};
+use crate::{Delivery, DeliveryToken, Epoch, Settlement, SourceError, Unsupported};
 
 /// One consumer on one queue.
 ///
@@ -16,8 +16,8 @@ use crate::{Delivery, DeliveryToken, Epoch, Settlement, SourceError};
 ///
 /// - Between [`subscribe`](Source::subscribe) and the end of its epoch, at most *prefetch*
 ///   deliveries are unsettled at any time, and they come in queue order.
-/// - A delivery not settled when its epoch ends comes again, in this subscription or another, and
-///   then says that it is redelivered.
+/// - A delivery not settled when its epoch ends comes again, in this subscription or another. It then
+///   says that it is redelivered if the epoch was lost, or if it was [`tried`](Source::tried).
 /// - A token of an ended epoch is never sent to the broker; settling it is [`Settled::stale`].
 /// - After [`Received::Cancelled`], or [`cancel`](Source::cancel), no delivery comes any more, and
 ///   those in hand can still be settled until the epoch ends.
@@ -59,9 +59,14 @@ pub trait Source: Send + 'static {
     /// Not safe: after a dropped future it is unknown what was sent; end the epoch.
     fn settle(
         &mut self,
-        settlement: Settlement,
+        settlement: Settlement<'_>,
         tokens: &[DeliveryToken],
     ) -> impl Future<Output = Settled> + Send;
+
+    /// Notes that a delivery, and with it all before it, has been handed to a function. Where the
+    /// consumer is whom the broker asks how far it has come, the broker hears of it when the epoch
+    /// ends, and does not count what merely waited here as handed out.
+    fn tried(&mut self, _up_to: DeliveryToken) {}
 
     /// Asks the broker for no further deliveries; those in hand can still be settled.
     fn cancel(&mut self) -> impl Future<Output = ()> + Send;
@@ -76,6 +81,8 @@ pub trait Source: Send + 'static {
 pub enum Received {
     /// A message.
     Delivery(Delivery),
+    /// A message that has no form in an event.
+    Unsupported(Unsupported),
     /// The broker has cancelled the consumer, because the queue was deleted or has moved. Settle
     /// what is in hand, close, and subscribe again.
     Cancelled,

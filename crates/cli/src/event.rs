@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use gristmill_event::{
-    ActiveMqEnvelope, ActiveMqMessage, BasicProperties, EVENT_BYTES_MAX, Envelope, HeaderValue,
-    Message, MessageType, Profile, PropertyValue,
+    ActiveMqMessage, BasicProperties, EVENT_BYTES_MAX, Envelope, HeaderValue, Message, MessageType,
+    Profile, PropertyValue, RabbitMqMessage,
 };
 
 use crate::value::pair;
@@ -111,19 +111,14 @@ fn event(broker: &Broker) -> anyhow::Result<String> {
         Broker::RabbitMq { messages, virtual_host, header } => {
             let envelope = Envelope::rabbitmq(ARN, &messages.queue, virtual_host);
             let messages = messages.read()?.map(|sample| rabbitmq(sample, header));
-            sized(
-                messages,
-                Message::record_bytes,
-                |count, bytes| envelope.event_bytes(count, bytes),
-                |messages, bytes| envelope.encode(messages, bytes),
-            )
+            sized(&envelope, messages)
         }
         Broker::ActiveMq { messages, property, profile, bytes } => {
             let profile = match profile {
                 ProfileName::Documented => Profile::Documented,
                 ProfileName::Observed => Profile::Observed,
             };
-            let envelope = ActiveMqEnvelope::new(ARN, profile);
+            let envelope = Envelope::activemq(ARN, profile);
             let samples = messages.read()?;
             ensure!(
                 *bytes || samples.bodies.iter().all(|body| str::from_utf8(body).is_ok()),
@@ -132,12 +127,7 @@ fn event(broker: &Broker) -> anyhow::Result<String> {
             let message_type = if *bytes { MessageType::Bytes } else { MessageType::Text };
             let messages =
                 samples.map(|sample| activemq(sample, &messages.queue, property, message_type));
-            sized(
-                messages,
-                |message| message.record_bytes(profile),
-                |count, bytes| envelope.event_bytes(count, bytes),
-                |messages, bytes| envelope.encode(messages, bytes),
-            )
+            sized(&envelope, messages)
         }
     }
 }
@@ -149,29 +139,24 @@ pub(crate) fn sample() -> String {
         &[],
     );
     let envelope = Envelope::rabbitmq(ARN, QUEUE, VIRTUAL_HOST);
-    envelope.encode([&message], envelope.event_bytes(1, message.record_bytes()))
+    envelope.encode([&message], envelope.event_bytes(1, envelope.record_bytes(&message)))
 }
 
 /// Encodes what the host would send at once, and refuses what it would not.
-fn sized<M>(
-    messages: impl Iterator<Item = M>,
-    record_bytes: impl Fn(&M) -> usize,
-    event_bytes: impl Fn(usize, usize) -> usize,
-    encode: impl Fn(&[M], usize) -> String,
-) -> anyhow::Result<String> {
+fn sized(envelope: &Envelope, messages: impl Iterator<Item = Message>) -> anyhow::Result<String> {
     let mut taken = Vec::new();
     let mut records_bytes = 0;
     for message in messages {
-        records_bytes += record_bytes(&message);
+        records_bytes += envelope.record_bytes(&message);
         taken.push(message);
         ensure!(
-            event_bytes(taken.len(), records_bytes) <= EVENT_BYTES_MAX,
+            envelope.event_bytes(taken.len(), records_bytes) <= EVENT_BYTES_MAX,
             "the event would be larger than the {EVENT_BYTES_MAX} bytes that the host sends at once; \
              message {} no longer fits",
             taken.len()
         );
     }
-    Ok(encode(&taken, event_bytes(taken.len(), records_bytes)))
+    Ok(envelope.encode(&taken, envelope.event_bytes(taken.len(), records_bytes)))
 }
 
 /// A message before it is any broker's.
@@ -250,7 +235,7 @@ fn rabbitmq(sample: Sample, headers: &[(String, String)]) -> Message {
         message_id: sample.id,
         ..BasicProperties::default()
     };
-    Message { properties, redelivered: false, body: sample.body }
+    RabbitMqMessage { properties, redelivered: false, body: sample.body }.into()
 }
 
 fn activemq(
@@ -258,7 +243,7 @@ fn activemq(
     queue: &str,
     properties: &[(String, String)],
     message_type: MessageType,
-) -> ActiveMqMessage {
+) -> Message {
     let text = |value: &String| PropertyValue::String(value.clone());
     let number = sample.number;
     ActiveMqMessage {
@@ -266,14 +251,15 @@ fn activemq(
         message_type,
         persistent: true,
         priority: 4,
-        destination: queue.to_owned(),
+        destination: queue.into(),
         timestamp: SENT_MS,
         broker_in_time: SENT_MS,
         broker_out_time: SENT_MS + 1,
         properties: properties.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
-        body: sample.body,
+        body: sample.body.into(),
         ..ActiveMqMessage::default()
     }
+    .into()
 }
 
 fn is_stdin(path: &Path) -> bool {

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gristmill_event::{BasicProperties, Envelope, HeaderValue, Message};
+use gristmill_event::{BasicProperties, Envelope, HeaderValue, Message, RabbitMqMessage};
 
 const BATCH: u8 = 100;
 const BODY_BYTES: usize = 1024;
@@ -29,22 +29,23 @@ fn message(number: u8) -> Message {
         ..BasicProperties::default()
     };
     let body = (0..=u8::MAX).cycle().map(|byte| byte ^ number).take(BODY_BYTES).collect();
-    Message { properties, redelivered: false, body }
+    RabbitMqMessage { properties, redelivered: false, body }.into()
 }
 
 fn encode(criterion: &mut Criterion) {
     let messages: Vec<Message> = (0..BATCH).map(message).collect();
     let envelope = Envelope::rabbitmq("arn:aws:mq:eu-west-1:1:broker:pizza:b-1", "orders", "/");
-    let records_bytes = messages.iter().map(Message::record_bytes).sum();
+    let record_bytes = |message: &Message| envelope.record_bytes(message);
+    let records_bytes = messages.iter().map(record_bytes).sum();
     let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
 
     let mut group = criterion.benchmark_group("batch");
-    let body_bytes = messages.iter().map(|message| message.body.len() as u64).sum();
+    let body_bytes = messages.iter().map(|message| message.body().len() as u64).sum();
     group.throughput(Throughput::Bytes(body_bytes));
     group.bench_function("plain_base64", |bencher| {
         bencher.iter(|| {
             for message in &messages {
-                black_box(STANDARD.encode(black_box(&message.body)));
+                black_box(STANDARD.encode(black_box(message.body())));
             }
         });
     });
@@ -52,7 +53,7 @@ fn encode(criterion: &mut Criterion) {
         bencher.iter(|| envelope.encode(black_box(&messages), event_bytes));
     });
     group.bench_function("record_bytes", |bencher| {
-        bencher.iter(|| black_box(&messages).iter().map(Message::record_bytes).sum::<usize>());
+        bencher.iter(|| black_box(&messages).iter().map(record_bytes).sum::<usize>());
     });
     group.finish();
 }

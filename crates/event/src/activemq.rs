@@ -7,8 +7,10 @@ mod java;
 pub(crate) mod record;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::sink::Count;
+use bytes::Bytes;
 
 /// How the event spells what the Lambda guide and the live service spell in two ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct ActiveMqMessage {
     /// Whether it was handed out before, by the broker's count or by our own retries.
     pub redelivered: bool,
     /// The name of the queue that the message was sent to.
-    pub destination: String,
+    pub destination: Arc<str>,
     /// When the producer sent it, in milliseconds since 1970 in UTC.
     pub timestamp: i64,
     /// When the broker received it, in milliseconds since 1970 in UTC.
@@ -55,20 +57,35 @@ pub struct ActiveMqMessage {
     /// twice stands in the event twice.
     pub properties: Vec<(String, PropertyValue)>,
     /// What the producer sent, inflated: the bytes, or the text in UTF-8.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 impl ActiveMqMessage {
-    /// The exact size in bytes of this message's record inside an event, without the comma between
-    /// two records.
-    ///
-    /// It never touches the body, whose share follows from its length.
-    #[must_use]
-    pub fn record_bytes(&self, profile: Profile) -> usize {
-        let mut count = Count::default();
-        record::write(&mut count, self, profile);
-        count.bytes()
+    /// Until its expiration, by the clock of the broker where it tells its time.
+    pub(crate) fn time_to_live(&self, unix_ms: u64) -> Option<Duration> {
+        let now = self.handed_out_ms(unix_ms);
+        (self.expiration > 0).then(|| between(now, self.expiration))
     }
+
+    /// Since the broker got it, by the clock of the broker where it tells its time.
+    pub(crate) fn age(&self, unix_ms: u64) -> Duration {
+        let now = self.handed_out_ms(unix_ms);
+        if self.broker_in_time > 0 { between(self.broker_in_time, now) } else { Duration::ZERO }
+    }
+
+    fn handed_out_ms(&self, unix_ms: u64) -> i64 {
+        if self.broker_out_time > 0 {
+            self.broker_out_time
+        } else {
+            i64::try_from(unix_ms).unwrap_or(i64::MAX)
+        }
+    }
+}
+
+/// From one moment to a later one; zero if it is an earlier one.
+fn between(from_ms: i64, to_ms: i64) -> Duration {
+    let milliseconds = to_ms.saturating_sub(from_ms);
+    u64::try_from(milliseconds).map_or(Duration::ZERO, Duration::from_millis)
 }
 
 impl fmt::Debug for ActiveMqMessage {

@@ -1,7 +1,7 @@
 //! The event: the JSON that one invocation of a handler receives for one batch of messages.
 //!
 //! This is where messages stop being a broker's and become the handler's. On the line it stands
-//! between the batcher, which asks [`Message::record_bytes`] whether one more record fits, and the
+//! between the batcher, which asks [`Envelope::record_bytes`] whether one more record fits, and the
 //! invocation, which receives what [`Envelope::encode`] wrote. The shapes, one for RabbitMQ and one
 //! for ActiveMQ, are those of AWS Lambda's events for Amazon MQ (Lambda developer guide, "Using Lambda
 //! with Amazon MQ"), and handlers written for Lambda must parse them unchanged.
@@ -13,16 +13,16 @@
 //! # Examples
 //!
 //! ```
-//! use gristmill_event::{BasicProperties, Envelope, Message};
+//! use gristmill_event::{BasicProperties, Envelope, Message, RabbitMqMessage};
 //!
 //! let envelope = Envelope::rabbitmq("arn:aws:mq:eu-west-1:1:broker:orders:b-1", "orders", "/");
-//! let message = Message {
+//! let message = Message::from(RabbitMqMessage {
 //!     properties: BasicProperties { priority: Some(3), ..BasicProperties::default() },
 //!     redelivered: false,
 //!     body: b"hello".to_vec(),
-//! };
+//! });
 //!
-//! let event_bytes = envelope.event_bytes(1, message.record_bytes());
+//! let event_bytes = envelope.event_bytes(1, envelope.record_bytes(&message));
 //! let event = envelope.encode([&message], event_bytes);
 //!
 //! assert_eq!(event.len(), event_bytes);
@@ -34,15 +34,14 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod activemq;
-mod message;
+mod rabbitmq;
 
 mod envelope;
-mod record;
+mod message;
 
-mod date;
-mod signed;
 mod sink;
 
 pub use activemq::{ActiveMqMessage, MessageType, Profile, PropertyValue};
-pub use envelope::{ActiveMqEnvelope, EVENT_BYTES_MAX, Envelope};
-pub use message::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};
+pub use envelope::{EVENT_BYTES_MAX, Envelope};
+pub use message::Message;
+pub use rabbitmq::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, RabbitMqMessage};

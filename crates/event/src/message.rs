@@ -1,127 +1,96 @@
-//! A message as its producer sent it, in plain types.
+//! A message, whichever broker it came from: what the line knows of it without knowing the broker.
 //!
-//! The broker's client translates what it received into these types once, at the edge; everything
-//! after that reads them and never changes them. No type of a client library may appear here, and
-//! the body must never be printed: it belongs to the users, not to the log.
+//! A mapping holds messages of one broker only. What differs between the brokers is told apart here
+//! and in the modules of their records, so that nothing above has to.
 
-use std::fmt;
+use std::time::Duration;
 
-use crate::record;
-use crate::sink::Count;
+use crate::activemq::ActiveMqMessage;
+use crate::rabbitmq::RabbitMqMessage;
 
-/// The most tables and arrays that an event shows one inside another, within a header table.
-///
-/// AMQP lets one frame nest tables thousands deep, and readers of JSON stop far earlier (serde_json
-/// at 128 levels, of which an event takes eight for itself). A table or an array inside this many
-/// others is written as null. Whoever builds a [`HeaderValue`] from hostile bytes should stop here
-/// as well, because dropping, cloning or comparing a value recurses once per level.
-pub const HEADER_LEVELS_MAX: u8 = 64;
-
-/// A message, with what the broker said about this hand-over of it.
-#[derive(Clone, Default, PartialEq)]
-pub struct Message {
-    /// What the producer said about the message.
-    pub properties: BasicProperties,
-    /// Whether the broker says that it handed the message out before.
-    pub redelivered: bool,
-    /// What the producer sent, as it came.
-    pub body: Vec<u8>,
+/// A message of one of the brokers, with what the broker said about this hand-over of it. `Debug`
+/// never shows the body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// One of RabbitMQ, or of a broker that speaks as it does.
+    RabbitMq(RabbitMqMessage),
+    /// One of ActiveMQ.
+    ActiveMq(ActiveMqMessage),
 }
 
 impl Message {
-    /// The exact size in bytes of this message's record inside an event, without the comma between
-    /// two records.
-    ///
-    /// It reads the properties and never touches the body, whose share follows from its length.
+    /// The message's identifier: its producer's in RabbitMQ, if it has one, and the broker's in
+    /// ActiveMQ.
     #[must_use]
-    pub fn record_bytes(&self) -> usize {
-        let mut count = Count::default();
-        record::write(&mut count, self);
-        count.bytes()
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::RabbitMq(message) => message.properties.message_id.as_deref(),
+            Self::ActiveMq(message) => Some(&message.message_id),
+        }
+    }
+
+    /// What the producer sent.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::RabbitMq(message) => &message.body,
+            Self::ActiveMq(message) => &message.body,
+        }
+    }
+
+    /// Whether it was handed out before, as far as the event shows that.
+    #[must_use]
+    pub fn redelivered(&self) -> bool {
+        match self {
+            Self::RabbitMq(message) => message.redelivered,
+            Self::ActiveMq(message) => message.redelivered,
+        }
+    }
+
+    /// Notes that a function has been given the message already, and says whether that changes its
+    /// record: it does in ActiveMQ, whose clients count their own retries as redeliveries (JMS 2.0,
+    /// 4.4.11), and never in RabbitMQ, where only the broker redelivers.
+    pub fn try_again(&mut self) -> bool {
+        match self {
+            Self::RabbitMq(_) => false,
+            Self::ActiveMq(message) => !std::mem::replace(&mut message.redelivered, true),
+        }
+    }
+
+    /// How long after its hand-over the message expires; `None`: never.
+    ///
+    /// `unix_ms` is the moment of the hand-over, in milliseconds since 1970 in UTC. RabbitMQ does not
+    /// tell when it began to count, so there a message expires late rather than early; ActiveMQ tells
+    /// its own time, so that a clock here which is wrong does no harm.
+    #[must_use]
+    pub fn time_to_live(&self, unix_ms: u64) -> Option<Duration> {
+        match self {
+            Self::RabbitMq(message) => message.time_to_live(),
+            Self::ActiveMq(message) => message.time_to_live(unix_ms),
+        }
+    }
+
+    /// How old the message was at its hand-over, as far as is known: since its producer's timestamp
+    /// in RabbitMQ, if it has one, and since the broker got it in ActiveMQ.
+    ///
+    /// `unix_ms` is the moment of the hand-over, in milliseconds since 1970 in UTC.
+    #[must_use]
+    pub fn age(&self, unix_ms: u64) -> Duration {
+        match self {
+            Self::RabbitMq(message) => message.age(unix_ms),
+            Self::ActiveMq(message) => message.age(unix_ms),
+        }
     }
 }
 
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("properties", &self.properties)
-            .field("redelivered", &self.redelivered)
-            .field("body_bytes", &self.body.len())
-            .finish()
+impl From<RabbitMqMessage> for Message {
+    fn from(message: RabbitMqMessage) -> Self {
+        Self::RabbitMq(message)
     }
 }
 
-/// The properties of a message's content header, as AMQP 0-9-1 defines them for the class `basic`.
-///
-/// `None` means that the producer did not set the property, which the event shows as null. The
-/// broker reads only a few of them; the rest is whatever the producer wrote.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BasicProperties {
-    /// MIME type of the body.
-    pub content_type: Option<String>,
-    /// MIME encoding of the body.
-    pub content_encoding: Option<String>,
-    /// The header table. `None` and an empty table are two different things, here and in the event.
-    pub headers: Option<HeaderTable>,
-    /// 1 for a transient message, 2 for a persistent one.
-    pub delivery_mode: Option<u8>,
-    /// Priority, 0 to 255.
-    pub priority: Option<u8>,
-    /// Which request this message answers.
-    pub correlation_id: Option<String>,
-    /// Where an answer should go.
-    pub reply_to: Option<String>,
-    /// Time to live in milliseconds, as text: AMQP made it a string, and so does the event.
-    pub expiration: Option<String>,
-    /// The producer's identifier of the message.
-    pub message_id: Option<String>,
-    /// When the producer says it sent the message, in seconds since 1970 began in UTC.
-    pub timestamp: Option<u64>,
-    /// The producer's name for the type of message; AMQP and the event call it `type`.
-    pub kind: Option<String>,
-    /// The user who published, checked by the broker when set.
-    pub user_id: Option<String>,
-    /// The application that published.
-    pub app_id: Option<String>,
-    /// The cluster the message belongs to; deprecated, and still in the event.
-    pub cluster_id: Option<String>,
-}
-
-/// Headers in the order in which the client gives them.
-///
-/// A name that stands here twice stands in the event twice. AMQP 0-9-1 (4.2.5.5) calls duplicate
-/// names illegal, so the client is expected to have settled on one of them.
-pub type HeaderTable = Vec<(String, HeaderValue)>;
-
-/// One value of a header table: what the AMQP 0-9-1 types mean, with RabbitMQ's reading of them.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HeaderValue {
-    /// `t`: true or false.
-    Boolean(bool),
-    /// Every integer type, of 8 to 64 bits. RabbitMQ has no unsigned integer of 64 bits.
-    Integer(i64),
-    /// `f`: a number of 32 bits. NaN and the infinities have no JSON form and become null.
-    Float(f32),
-    /// `d`: a number of 64 bits. NaN and the infinities have no JSON form and become null.
-    Double(f64),
-    /// `D`: the number `value × 10^-scale`, which the event shows digit by digit.
-    Decimal {
-        /// How many of the digits stand behind the point.
-        scale: u8,
-        /// All the digits. AMQP 0-9-1 (4.2.5.5) calls them signed although its grammar says
-        /// `long-uint`; RabbitMQ's Java client reads them as signed, and so does the event.
-        value: i32,
-    },
-    /// `S`: bytes that are mostly UTF-8 text, but need not be. An object with the key `bytes`.
-    LongString(Vec<u8>),
-    /// `x`: bytes. An array of signed integers.
-    ByteArray(Vec<u8>),
-    /// `T`: seconds since 1970 began in UTC. Date text, as in [`BasicProperties::timestamp`].
-    Timestamp(u64),
-    /// `F`: a table inside the table. See [`HEADER_LEVELS_MAX`].
-    Table(HeaderTable),
-    /// `A`: a list of values. See [`HEADER_LEVELS_MAX`].
-    Array(Vec<HeaderValue>),
-    /// `V`: no value; null.
-    Void,
+impl From<ActiveMqMessage> for Message {
+    fn from(message: ActiveMqMessage) -> Self {
+        Self::ActiveMq(message)
+    }
 }

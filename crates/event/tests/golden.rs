@@ -7,8 +7,8 @@
 #![expect(clippy::expect_used, reason = "a helper's panic fails the test that called it")]
 
 use gristmill_event::{
-    ActiveMqEnvelope, ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue,
-    Message, MessageType, Profile, PropertyValue,
+    ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue, Message, MessageType,
+    Profile, PropertyValue, RabbitMqMessage,
 };
 use serde_json::Value;
 
@@ -16,10 +16,11 @@ const ARN: &str =
     "arn:aws:mq:us-east-1:111122223333:broker:pizzaBroker:b-9bcfa592-423a-4942-879d-eb284b418fc8";
 
 /// Encodes the event, checks its size, compares it with the golden file and returns its text.
-fn check(golden: &str, envelope: &Envelope, messages: &[Message]) -> String {
-    let records_bytes = messages.iter().map(Message::record_bytes).sum();
+fn check<M: Clone + Into<Message>>(golden: &str, envelope: &Envelope, messages: &[M]) -> String {
+    let messages: Vec<Message> = messages.iter().cloned().map(Into::into).collect();
+    let records_bytes = messages.iter().map(|message| envelope.record_bytes(message)).sum();
     let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
-    let event = envelope.encode(messages, event_bytes);
+    let event = envelope.encode(&messages, event_bytes);
     assert_eq!(event.len(), event_bytes);
     compare(golden, &event);
     event
@@ -43,10 +44,10 @@ fn table<const N: usize>(headers: [(&str, HeaderValue); N]) -> HeaderTable {
     headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn with_headers(headers: Option<HeaderTable>) -> Message {
-    Message {
+fn with_headers(headers: Option<HeaderTable>) -> RabbitMqMessage {
+    RabbitMqMessage {
         properties: BasicProperties { headers, ..BasicProperties::default() },
-        ..Message::default()
+        ..RabbitMqMessage::default()
     }
 }
 
@@ -70,13 +71,14 @@ fn the_guides_example() {
         ..BasicProperties::default()
     };
     let body = br#"{"timeout":0,"data":"CZrmf0Gw8Ov4bqLQxD4E"}"#.to_vec();
-    let message = Message { properties, redelivered: false, body };
+    let message = RabbitMqMessage { properties, redelivered: false, body };
     check(include_str!("golden/guide.json"), &pizza(), &[message]);
 }
 
 #[test]
 fn absent_properties_are_null_and_an_empty_body_is_an_empty_string() {
-    let event = check(include_str!("golden/no_properties.json"), &pizza(), &[Message::default()]);
+    let event =
+        check(include_str!("golden/no_properties.json"), &pizza(), &[RabbitMqMessage::default()]);
     assert_eq!(event.matches("null").count(), 14);
 }
 
@@ -99,7 +101,7 @@ fn every_property_is_shown() {
         app_id: text("shop"),
         cluster_id: text("cluster"),
     };
-    let message = Message { properties, redelivered: true, body: b"hello".to_vec() };
+    let message = RabbitMqMessage { properties, redelivered: true, body: b"hello".to_vec() };
     check(include_str!("golden/every_property.json"), &pizza(), &[message]);
 }
 
@@ -156,21 +158,21 @@ fn an_empty_header_table_is_not_an_absent_one_and_records_keep_their_order() {
 fn every_byte_survives_in_body_and_header() {
     let bytes: Vec<u8> = (0..=u8::MAX).collect();
     let headers = table([("bytes", HeaderValue::LongString(bytes.clone()))]);
-    let message = Message { body: bytes, ..with_headers(Some(headers)) };
+    let message = RabbitMqMessage { body: bytes, ..with_headers(Some(headers)) };
     check(include_str!("golden/every_byte.json"), &pizza(), &[message]);
 }
 
 #[test]
 fn queue_and_virtual_host_are_escaped() {
     let envelope = Envelope::rabbitmq(ARN, "say \"hi\"::\\ Käse\u{1}\n\u{7f}🍕", "kitchen/\"1\"");
-    let event = check(include_str!("golden/names.json"), &envelope, &[Message::default()]);
+    let event = check(include_str!("golden/names.json"), &envelope, &[RabbitMqMessage::default()]);
     let key = "\"say \\\"hi\\\"::\\\\ Käse\\u0001\\n\u{7f}🍕::kitchen/\\\"1\\\"\":[{";
     assert!(event.contains(key), "{key} is not in {event}");
 }
 
 #[test]
 fn an_event_of_no_records_is_still_json() {
-    check(include_str!("golden/no_records.json"), &pizza(), &[]);
+    check(include_str!("golden/no_records.json"), &pizza(), &[] as &[Message]);
 }
 
 /// A message of ActiveMQ with everything set, and one with nothing that can be absent.
@@ -194,17 +196,17 @@ fn full_and_bare() -> [ActiveMqMessage; 2] {
         priority: 4,
         correlation_id: Some("myJMSCoID".to_owned()),
         redelivered: true,
-        destination: "testQueue".to_owned(),
+        destination: "testQueue".into(),
         timestamp: 1_598_827_811_958,
         broker_in_time: 1_598_827_811_959,
         broker_out_time: 1_598_827_811_960,
         properties: properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        body: "größer".as_bytes().to_vec(),
+        body: "größer".into(),
     };
     let bare = ActiveMqMessage {
         message_id: "ID:broker-37557-1234520418293-4:1:1:1:2".to_owned(),
         message_type: MessageType::Bytes,
-        destination: "testQueue".to_owned(),
+        destination: "testQueue".into(),
         ..ActiveMqMessage::default()
     };
     [full, bare]
@@ -216,13 +218,8 @@ fn both_profiles_of_activemq_are_shown() {
         (Profile::Documented, include_str!("golden/activemq_documented.json")),
         (Profile::Observed, include_str!("golden/activemq_observed.json")),
     ] {
-        let messages = full_and_bare();
-        let records_bytes = messages.iter().map(|message| message.record_bytes(profile)).sum();
-        let envelope = ActiveMqEnvelope::new(ARN, profile);
-        let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
-        let event = envelope.encode(&messages, event_bytes);
-        assert_eq!(event.len(), event_bytes);
-        compare(golden, &event);
+        let envelope = Envelope::activemq(ARN, profile);
+        check(golden, &envelope, &full_and_bare());
         let empty = envelope.encode([], envelope.event_bytes(0, 0));
         assert!(empty.ends_with(r#","messages":[]}"#), "{empty}");
     }
@@ -237,17 +234,17 @@ fn the_guides_example_of_activemq() {
         expiration: 60_000,
         priority: 1,
         correlation_id: Some("myJMSCoID".to_owned()),
-        destination: "testQueue".to_owned(),
+        destination: "testQueue".into(),
         timestamp: 1_598_827_811_958,
         broker_in_time: 1_598_827_811_958,
         broker_out_time: 1_598_827_811_959,
         properties: properties
             .map(|(name, value)| (name.to_owned(), PropertyValue::String(value.to_owned())))
             .to_vec(),
-        body: b"ABC:AAAA".to_vec(),
+        body: "ABC:AAAA".into(),
         ..ActiveMqMessage::default()
     };
-    let event = ActiveMqEnvelope::new(ARN, Profile::Documented).encode([&message], 0);
+    let event = Envelope::activemq(ARN, Profile::Documented).encode([&message.into()], 0);
     let expected = include_str!("golden/activemq_guide.json");
     let expected: String = expected.lines().map(str::trim_start).collect();
     assert_eq!(event, expected.replace("\": ", "\":").replace(", \"", ",\""));

@@ -3,8 +3,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper's panic fails its test")]
 
 use gristmill_event::{
-    ActiveMqEnvelope, ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue,
-    Message, MessageType, Profile, PropertyValue,
+    ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue, Message, MessageType,
+    Profile, PropertyValue, RabbitMqMessage,
 };
 use gristmill_handler as read;
 use gristmill_handler::{
@@ -66,7 +66,7 @@ fn is_same_table(sent: &HeaderTable, read: &Headers<'_>) -> bool {
 }
 
 #[track_caller]
-fn check(sent: &Message, record: &Record<'_>) {
+fn check(sent: &RabbitMqMessage, record: &Record<'_>) {
     let read = of_rabbitmq(record);
     assert_eq!(record.data().unwrap(), sent.body);
     assert_eq!(record.redelivered(), sent.redelivered);
@@ -172,7 +172,8 @@ proptest! {
         messages in prop::collection::vec(activemq::message(), 0..4),
     ) {
         for profile in [Profile::Documented, Profile::Observed] {
-            let text = ActiveMqEnvelope::new("arn", profile).encode(&messages, 0);
+            let sent: Vec<_> = messages.iter().cloned().map(Message::from).collect();
+            let text = Envelope::activemq("arn", profile).encode(&sent, 0);
             let event = Event::parse(&text).unwrap();
             prop_assert_eq!(event.event_source_arn(), Some("arn"));
             prop_assert_eq!(event.records().count(), messages.len());
@@ -188,7 +189,8 @@ proptest! {
         names in prop::array::uniform3(rabbitmq::text()),
     ) {
         let [arn, queue, virtual_host] = names;
-        let text = Envelope::rabbitmq(&arn, &queue, &virtual_host).encode(&messages, 0);
+        let sent: Vec<_> = messages.iter().cloned().map(Message::from).collect();
+        let text = Envelope::rabbitmq(&arn, &queue, &virtual_host).encode(&sent, 0);
         let event = Event::parse(&text).unwrap();
         prop_assert_eq!(event.event_source_arn(), Some(arn.as_str()));
         let records: Vec<_> = event.records().collect();
@@ -207,7 +209,7 @@ fn the_deepest_headers_are_read() {
     let nested = (1..1_000).fold(innermost, |inner, _| HeaderValue::Array(vec![inner]));
     let headers = Some(vec![("deep".to_owned(), nested)]);
     let properties = BasicProperties { headers, ..BasicProperties::default() };
-    let message = Message { properties, ..Message::default() };
-    let text = Envelope::rabbitmq("arn", "q", "/").encode([&message], 0);
+    let message = RabbitMqMessage { properties, ..RabbitMqMessage::default() };
+    let text = Envelope::rabbitmq("arn", "q", "/").encode([&message.into()], 0);
     assert_eq!(Event::parse(&text).unwrap().records().count(), 1);
 }

@@ -3,7 +3,7 @@
 //! Pure: it is given deliveries and the time, and gives back closed batches. What must never happen:
 //! a batch whose event would pass the limit, an empty batch, or a record out of order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct Batch {
     arrived: Instant,
     /// When the first of them leaves.
     first_leaves: Option<Instant>,
+    /// The groups that its messages belong to.
+    groups: BTreeSet<Arc<str>>,
     event_bytes: usize,
     event: Option<String>,
     attempts: u32,
@@ -68,9 +70,18 @@ impl Batch {
         self.attempts
     }
 
-    /// Counts one more attempt.
-    pub fn count_attempt(&mut self) {
+    /// Counts one more attempt. From the second on, the messages of some brokers say so in the event.
+    pub fn count_attempt(&mut self, envelope: &Envelope) {
         self.attempts += 1;
+        if self.attempts == 2 {
+            let mut changed = false;
+            for taken in &mut self.taken {
+                changed |= taken.delivery.message.try_again();
+            }
+            if changed {
+                self.measure_again(envelope);
+            }
+        }
     }
 
     /// What settles its deliveries, in queue order.
@@ -83,6 +94,19 @@ impl Batch {
     #[must_use]
     pub fn first_token(&self) -> Option<DeliveryToken> {
         self.taken.first().map(|taken| taken.delivery.token)
+    }
+
+    /// The token of its last delivery.
+    #[must_use]
+    pub fn last_token(&self) -> Option<DeliveryToken> {
+        self.taken.last().map(|taken| taken.delivery.token)
+    }
+
+    /// The groups that its messages belong to: while it is under way, no other batch with one of them
+    /// may be.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeSet<Arc<str>> {
+        &self.groups
     }
 
     /// Its deliveries, in queue order.
@@ -112,14 +136,21 @@ impl Batch {
         if self.taken.is_empty() {
             return (gone, None);
         }
-        let records_bytes = self.deliveries().map(|left| left.message.record_bytes()).sum();
-        self.event_bytes = envelope.event_bytes(self.taken.len(), records_bytes);
-        self.event = None;
+        self.measure_again(envelope);
         self.first_leaves = first_leaves(&self.taken);
         (gone, Some(self))
     }
 
-    /// Its event, encoded at the first call and kept: a retry sees the same bytes.
+    /// Forgets its event: the next one is another.
+    fn measure_again(&mut self, envelope: &Envelope) {
+        let record_bytes = |delivery: &Delivery| envelope.record_bytes(&delivery.message);
+        let records_bytes = self.deliveries().map(record_bytes).sum();
+        self.event_bytes = envelope.event_bytes(self.taken.len(), records_bytes);
+        self.event = None;
+    }
+
+    /// Its event, encoded at the first call and kept: a retry sees the same bytes, unless the broker's
+    /// event tells it from a first try.
     pub fn event(&mut self, envelope: &Envelope) -> &str {
         let messages = self.taken.iter().map(|taken| &taken.delivery.message);
         self.event.get_or_insert_with(|| envelope.encode(messages, self.event_bytes))
@@ -174,7 +205,7 @@ impl Batcher {
     ///
     /// [`RecordTooLarge`], when no event has room for it.
     pub fn measure(&self, message: &Message) -> Result<usize, RecordTooLarge> {
-        let record_bytes = message.record_bytes();
+        let record_bytes = self.envelope.record_bytes(message);
         let event_bytes = self.envelope.event_bytes(1, record_bytes);
         if event_bytes > self.limits.bytes_max {
             return Err(RecordTooLarge { event_bytes });
@@ -224,6 +255,7 @@ impl Batcher {
             event_bytes: self.envelope.event_bytes(taken.len(), records_bytes),
             arrived,
             first_leaves: first_leaves(&taken),
+            groups: taken.iter().filter_map(|taken| taken.delivery.group.clone()).collect(),
             taken,
             event: None,
             attempts: 0,

@@ -15,14 +15,14 @@
 
 mod batches;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::FutureExt;
-use gristmill_broker::{Delivery, Epoch, Received, Source, SourceError};
+use gristmill_broker::{Delivery, Epoch, Received, Settlement, Source, SourceError, Unsupported};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::task::JoinError;
@@ -89,6 +89,13 @@ struct Resting {
     batch: Batch,
 }
 
+/// What is known of a batch while the function has it.
+struct Running {
+    /// When its first delivery came.
+    arrived: Instant,
+    groups: BTreeSet<Arc<str>>,
+}
+
 /// What a driver works with and leaves behind.
 pub(crate) struct Tools<'a, S, F> {
     pub(crate) settings: &'a Settings,
@@ -114,9 +121,9 @@ pub(crate) struct Driver<'a, S, F> {
     /// Closed batches that wait for a slot, in queue order.
     waiting: VecDeque<Batch>,
     resting: Vec<Resting>,
-    /// When the first deliveries of the running batches came, by their tags. Only batches of this
-    /// epoch: the broker waits for no others.
-    running: BTreeMap<u64, Instant>,
+    /// The running batches, by the tags of their first deliveries. Only those of this epoch: the broker
+    /// waits for no others.
+    running: BTreeMap<u64, Running>,
     /// Unsettled deliveries of this epoch, at most the prefetch.
     in_hand: usize,
     /// Those, by their tags, that may come back once more at most and cannot be given up. While there
@@ -218,14 +225,18 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         first: Result<Received, SourceError>,
         now: Instant,
     ) -> ControlFlow<Ended> {
-        let unix_s = unix_s(SystemTime::now());
+        let unix_ms = unix_ms(SystemTime::now());
         let mut deliveries = 0;
         let mut received = Some(first);
         while let Some(next) = received {
             match next {
                 Ok(Received::Delivery(delivery)) => {
                     deliveries += 1;
-                    self.take(delivery, now, unix_s).await?;
+                    self.take(delivery, now, unix_ms).await?;
+                }
+                Ok(Received::Unsupported(message)) => {
+                    deliveries += 1;
+                    self.take_unsupported(message, now).await?;
                 }
                 Ok(Received::Cancelled) => self.finish(Because::Cancelled, now).await?,
                 Err(lost) => return ControlFlow::Break(Ended::SourceLost(lost)),
@@ -240,7 +251,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         ControlFlow::Continue(())
     }
 
-    async fn take(&mut self, delivery: Delivery, now: Instant, unix_s: u64) -> ControlFlow<Ended> {
+    async fn take(&mut self, delivery: Delivery, now: Instant, unix_ms: u64) -> ControlFlow<Ended> {
         let Phase::Taking = self.phase else {
             // It goes back to the queue when the source is closed.
             return ControlFlow::Continue(());
@@ -251,7 +262,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         match self.batcher.measure(&delivery.message) {
             Ok(record_bytes) => {
                 let age = give_up.on_failure.and(give_up.maximum_record_age);
-                let leaves = leaves(&delivery.message, now, unix_s, age);
+                let leaves = leaves(&delivery.message, now, unix_ms, age);
                 let taken = Taken { delivery, leaves };
                 self.batcher.push(taken, record_bytes, now, &mut self.waiting);
                 ControlFlow::Continue(())
@@ -260,12 +271,27 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
                 self.give_up(Condition::RecordTooLarge, &[delivery], None).await
             }
             Err(too_large) => {
-                let message_id = delivery.message.properties.message_id;
+                let message_id = delivery.message.id().map(str::to_owned);
                 let event_bytes = too_large.event_bytes;
                 let impasse = Impasse::RecordTooLarge { message_id, event_bytes };
                 self.reach(impasse, now).await
             }
         }
+    }
+
+    /// A message that no function can be given.
+    async fn take_unsupported(&mut self, message: Unsupported, now: Instant) -> ControlFlow<Ended> {
+        let Phase::Taking = self.phase else { return ControlFlow::Continue(()) };
+        self.in_hand += 1;
+        let Unsupported { token, message_id, reason } = message;
+        if self.settings.give_up.on_failure.is_none() {
+            return self.reach(Impasse::Unsupported { message_id, reason }, now).await;
+        }
+        let condition = Condition::UnsupportedMessageType;
+        self.telemetry.gave_up(condition, 1, message_id.as_deref(), Some(&reason));
+        let cause = condition.cause(Some(&reason));
+        self.settle(Settlement::Reject(&cause), &[token]).await?;
+        ControlFlow::Continue(())
     }
 
     /// Takes nothing new from here on, and hurries what was taken.
@@ -317,8 +343,9 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 }
 
-fn unix_s(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn sleep_until_or_for_ever(deadline: Option<Instant>) {

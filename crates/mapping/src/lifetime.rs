@@ -28,38 +28,28 @@ pub enum Leaving {
 
 /// When a message that arrives at `now` leaves; `None`: never.
 ///
-/// `unix_s` is the same moment in seconds since 1970 began in UTC. The expiration (AMQP 0-9-1,
-/// `basic.expiration`; RabbitMQ: milliseconds as text) counts from the arrival: the broker counts
-/// from the enqueuing, which it does not tell, so a message leaves late rather than early. The age
-/// counts from the producer's `timestamp`, where there is one that does not lie in the future, and
-/// otherwise from the arrival.
+/// `unix_ms` is the same moment in milliseconds since 1970 began in UTC. How much of its life a
+/// message has left, and how old it is already, [`Message`] knows.
 #[must_use]
 pub fn leaves(
     message: &Message,
     now: Instant,
-    unix_s: u64,
+    unix_ms: u64,
     maximum_record_age: Option<Duration>,
 ) -> Option<Leaves> {
-    let expires = expiration(message)
+    let expires = message
+        .time_to_live(unix_ms)
         .and_then(|lifetime| now.checked_add(lifetime))
         .map(|at| Leaves { at, because: Leaving::Expired });
     let ages = maximum_record_age
-        .and_then(|most| {
-            let sent = message.properties.timestamp.unwrap_or(unix_s);
-            let age = Duration::from_secs(unix_s.saturating_sub(sent));
-            now.checked_add(most.saturating_sub(age))
-        })
+        .and_then(|most| now.checked_add(most.saturating_sub(message.age(unix_ms))))
         .map(|at| Leaves { at, because: Leaving::TooOld });
     expires.into_iter().chain(ages).min_by_key(|leaves| leaves.at)
 }
 
-fn expiration(message: &Message) -> Option<Duration> {
-    message.properties.expiration.as_ref()?.parse().ok().map(Duration::from_millis)
-}
-
 #[cfg(test)]
 mod tests {
-    use gristmill_event::BasicProperties;
+    use gristmill_event::{ActiveMqMessage, BasicProperties, RabbitMqMessage};
 
     use super::*;
 
@@ -68,12 +58,12 @@ mod tests {
     fn message(expiration: Option<&str>, timestamp: Option<u64>) -> Message {
         let expiration = expiration.map(str::to_owned);
         let properties = BasicProperties { expiration, timestamp, ..BasicProperties::default() };
-        Message { properties, ..Message::default() }
+        RabbitMqMessage { properties, ..RabbitMqMessage::default() }.into()
     }
 
     fn after(message: &Message, maximum_record_age: Option<Duration>) -> Option<(u64, Leaving)> {
         let now = Instant::now();
-        let leaves = leaves(message, now, 10_000, maximum_record_age)?;
+        let leaves = leaves(message, now, 10_000_000, maximum_record_age)?;
         Some(((leaves.at - now).as_secs(), leaves.because))
     }
 
@@ -117,6 +107,26 @@ mod tests {
             let record = message(None, timestamp);
             assert_eq!(after(&record, Some(HOUR)), Some((3600, Leaving::TooOld)));
         }
+    }
+
+    #[test]
+    fn in_activemq_the_brokers_own_clock_counts() {
+        // Its clock is behind.
+        let broker_out_time = 5_000_000;
+        let message = ActiveMqMessage {
+            expiration: broker_out_time + 5000,
+            broker_in_time: broker_out_time - 3_000_000,
+            broker_out_time,
+            ..ActiveMqMessage::default()
+        };
+        assert_eq!(after(&message.clone().into(), None), Some((5, Leaving::Expired)));
+        let eternal = Message::from(ActiveMqMessage { expiration: 0, ..message.clone() });
+        assert_eq!(after(&eternal, None), None);
+        assert_eq!(after(&eternal, Some(HOUR)), Some((600, Leaving::TooOld)));
+        let hostile = ActiveMqMessage { expiration: i64::MIN, broker_in_time: i64::MAX, ..message };
+        assert_eq!(after(&hostile.into(), Some(HOUR)), Some((3600, Leaving::TooOld)));
+        let timeless = ActiveMqMessage { expiration: 10_005_000, ..ActiveMqMessage::default() };
+        assert_eq!(after(&timeless.into(), None), Some((5, Leaving::Expired)));
     }
 
     #[test]

@@ -51,9 +51,9 @@ impl<F: Function> Slots<F> {
     /// Starts an invocation, which may wait so long for its turn. Encoding the event is part of it:
     /// it costs as much as a small handler, and the threads that do I/O have no time for it.
     pub(crate) fn start(&mut self, mut batch: Batch, wait_max: Duration) {
-        batch.count_attempt();
         let function = Arc::clone(&self.function);
         let envelope = Arc::clone(&self.envelope);
+        batch.count_attempt(&envelope);
         let request_id = Uuid::new_v4();
         let invocation = async move {
             let attempt = batch.attempts();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use gristmill_broker::{Disposition, Epoch, Source};
+use gristmill_broker::{Disposition, Epoch, Source, SourceError};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::sync::Notify;
@@ -125,17 +125,17 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     if since.elapsed() >= STEADY || self.telemetry.handled_so_far() > before {
                         failures = 1;
                     }
+                    let lost =
+                        if let Ended::SourceLost(error) = &ended { Some(error) } else { None };
+                    let backoff = lost.map_or(Backoff::RECONNECT, backoff);
                     if let Some(finished) = self.after(ended) {
                         return finished;
                     }
-                    Backoff::RECONNECT
+                    backoff
                 }
                 Err(error) => {
                     self.telemetry.not_subscribed(&error);
-                    match error.disposition() {
-                        Disposition::Reconnect => Backoff::RECONNECT,
-                        Disposition::Stop(_) => Backoff::PROBE,
-                    }
+                    backoff(&error)
                 }
             };
             if backoff != kind {
@@ -188,6 +188,14 @@ impl<S: Source, F: Function> Mapping<S, F> {
             Ended::InvocationLost(lost) => self.telemetry.invocation_lost(&lost),
         }
         None
+    }
+}
+
+/// How long to wait with the next subscription.
+fn backoff(error: &SourceError) -> Backoff {
+    match error.disposition() {
+        Disposition::Reconnect => Backoff::RECONNECT,
+        Disposition::Stop(_) => Backoff::PROBE,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Delivery, Disposition, Epoch, SourceError, StopCode, with_causes};
+use gristmill_broker::{Disposition, Epoch, SourceError, StopCode, with_causes};
 use gristmill_invocation::{Outcome, Report, Uuid};
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
@@ -162,25 +162,24 @@ impl Telemetry {
         info!(mapping, queue, messages, "messages expired while they were held");
     }
 
-    pub(crate) fn gave_up(
+    pub(crate) fn gave_up<'a>(
         &self,
         condition: Condition,
-        given_up: &[Delivery],
-        outcome: Option<&Outcome>,
+        messages: usize,
+        ids: impl IntoIterator<Item = &'a str>,
+        error: Option<&str>,
     ) {
         let (mapping, queue) = self.names();
-        self.board.count_given_up(given_up.len());
-        let ids =
-            given_up.iter().filter_map(|delivery| delivery.message.properties.message_id.as_ref());
-        let ids: Vec<&String> = ids.take(IDS_MAX).collect();
+        self.board.count_given_up(messages);
+        let ids: Vec<&str> = ids.into_iter().take(IDS_MAX).collect();
         warn!(
             mapping,
             queue,
             condition = condition.as_str(),
-            messages = given_up.len(),
+            messages,
             message_ids = ?ids,
-            error = outcome.map(ToString::to_string),
-            "gave up; the messages go to the queue's dead-letter exchange"
+            error,
+            "gave up; the messages go to the broker's dead-letter queue"
         );
     }
 

@@ -78,7 +78,12 @@ pub enum Condition {
     DeliveryLimitNear,
     /// The function does not want it again.
     GivenUpByFunction,
+    /// It has no form in an event.
+    UnsupportedMessageType,
 }
+
+/// The most characters of an error that go with a dead letter.
+const CAUSE_CHARS_MAX: usize = 1_000;
 
 impl Condition {
     /// The condition's name in logs and dead letters.
@@ -90,7 +95,19 @@ impl Condition {
             Condition::RecordTooLarge => "RecordTooLarge",
             Condition::DeliveryLimitNear => "DeliveryLimitNear",
             Condition::GivenUpByFunction => "GivenUpByFunction",
+            Condition::UnsupportedMessageType => "UnsupportedMessageType",
         }
+    }
+
+    /// What a dead letter says of itself: the condition, and the last error if there was one.
+    #[must_use]
+    pub fn cause(self, error: Option<&str>) -> String {
+        let mut cause = self.as_str().to_owned();
+        if let Some(error) = error {
+            cause.push_str(": ");
+            cause.extend(error.chars().take(CAUSE_CHARS_MAX));
+        }
+        cause
     }
 }
 

@@ -128,7 +128,7 @@ impl Source for RabbitMqSource {
                     let token = DeliveryToken { epoch: self.epoch, tag };
                     let returns = translate::returns(&delivery);
                     let message = translate::message(delivery);
-                    Ok(Received::Delivery(Delivery { token, message, returns }))
+                    Ok(Received::Delivery(Delivery { token, message, returns, group: None }))
                 }
                 Some(Err(error)) => {
                     self.state = State::Closed;
@@ -149,7 +149,7 @@ impl Source for RabbitMqSource {
         }
     }
 
-    async fn settle(&mut self, settlement: Settlement, tokens: &[DeliveryToken]) -> Settled {
+    async fn settle(&mut self, settlement: Settlement<'_>, tokens: &[DeliveryToken]) -> Settled {
         let stale = Settled { sent: 0, stale: tokens.len() };
         let (channel, ledger) = match &mut self.state {
             State::Closed => return stale,
@@ -191,7 +191,7 @@ impl Source for RabbitMqSource {
 
 async fn send(
     channel: &Channel,
-    settlement: Settlement,
+    settlement: Settlement<'_>,
     Frame { tag, multiple }: Frame,
 ) -> Result<(), lapin::Error> {
     match settlement {
@@ -199,7 +199,8 @@ async fn send(
         Settlement::Requeue => {
             channel.basic_nack(tag, BasicNackOptions { multiple, requeue: true }).await
         }
-        Settlement::Reject => {
+        // The broker does the same with what expires in the queue (RabbitMQ, "Time-to-Live").
+        Settlement::Reject(_) | Settlement::Expire => {
             channel.basic_nack(tag, BasicNackOptions { multiple, requeue: false }).await
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! What must never happen: a body that is copied, or nesting that a producer chooses the depth of.
 
-use gristmill_event::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};
+use gristmill_event::{
+    BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message, RabbitMqMessage,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// The header in which RabbitMQ's quorum queues count returns (RabbitMQ, "Quorum Queues", poison
@@ -11,11 +13,9 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 
 /// What the producer sent. The body is moved, not copied.
 pub(crate) fn message(delivery: lapin::message::Delivery) -> Message {
-    Message {
-        properties: properties(&delivery.properties),
-        redelivered: delivery.redelivered,
-        body: delivery.data,
-    }
+    let properties = properties(&delivery.properties);
+    let redelivered = delivery.redelivered;
+    RabbitMqMessage { properties, redelivered, body: delivery.data }.into()
 }
 
 /// How often the broker has taken the message back, as quorum queues count it in a header that they

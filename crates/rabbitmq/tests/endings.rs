@@ -73,7 +73,7 @@ async fn a_channel_closed_by_the_broker_ends_the_epoch_and_the_next_one_begins()
     assert!(source.subscribe().await.unwrap() > first);
     let received = timeout(LONG, source.receive()).await.unwrap().unwrap();
     let Received::Delivery(delivery) = received else { panic!("expected a delivery") };
-    assert!(delivery.message.redelivered);
+    assert!(delivery.message.redelivered());
 }
 
 #[tokio::test]

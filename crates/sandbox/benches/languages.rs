@@ -9,7 +9,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use gristmill_event::{BasicProperties, Envelope, Message};
+use gristmill_event::{BasicProperties, Envelope, Message, RabbitMqMessage};
 use gristmill_invocation::{Function, Invocation, Report, Uuid};
 use gristmill_sandbox::{Code, Engine, EngineSettings, FunctionSettings, Limits, LoadedFunction};
 use gristmill_testkit::guests;
@@ -30,7 +30,8 @@ fn event() -> String {
             message_id: Some(format!("order-{number:04}")),
             ..BasicProperties::default()
         };
-        Message { properties, redelivered: false, body: format!(r#"{head}{note}"}}"#).into() }
+        let body = format!(r#"{head}{note}"}}"#).into();
+        RabbitMqMessage { properties, redelivered: false, body }.into()
     };
     let messages: Vec<Message> = (0..100).map(message).collect();
     Envelope::rabbitmq("arn:aws:mq:eu-west-1:1:broker:shop:b-1", "orders", "/").encode(&messages, 0)

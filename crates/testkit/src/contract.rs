@@ -79,7 +79,7 @@ pub async fn deliveries_come_in_queue_order_and_an_ack_removes_them(harness: &im
     harness.publish(&["a", "b", "c"]).await;
     let taken = take(&mut source, 3).await;
     assert_eq!(bodies(&taken), ["a", "b", "c"]);
-    assert!(taken.iter().all(|delivery| !delivery.message.redelivered));
+    assert!(taken.iter().all(|delivery| !delivery.message.redelivered()));
     assert_eq!(settle(&mut source, Settlement::Ack, &taken).await, sent(3));
     harness.wait_for(0, 0).await;
 }
@@ -107,7 +107,7 @@ pub async fn a_loss_ends_the_epoch_and_the_unsettled_comes_again(harness: &impl 
     assert!(epoch > first[0].token.epoch);
     let again = take(&mut source, 2).await;
     assert_eq!(bodies(&again), ["a", "b"]);
-    assert!(again.iter().all(|delivery| delivery.message.redelivered));
+    assert!(again.iter().all(|delivery| delivery.message.redelivered()));
     assert!(again.iter().all(|delivery| delivery.token.epoch == epoch));
 }
 
@@ -134,9 +134,10 @@ pub async fn a_requeued_delivery_comes_again_before_later_ones(harness: &impl Ha
     let mut source = subscribed(harness, 2).await;
     let taken = take(&mut source, 2).await;
     assert_eq!(settle(&mut source, Settlement::Requeue, &taken).await, sent(2));
+    timeout(LONG, source.subscribe()).await.expect("in time").expect("subscribed");
     let again = take(&mut source, 2).await;
     assert_eq!(bodies(&again), ["a", "b"]);
-    assert!(again.iter().all(|delivery| delivery.message.redelivered));
+    assert!(again.iter().all(|delivery| delivery.message.redelivered()));
 }
 
 /// See its name.
@@ -144,7 +145,7 @@ pub async fn a_rejected_delivery_becomes_a_dead_letter(harness: &impl Harness) {
     harness.publish(&["a", "b"]).await;
     let mut source = subscribed(harness, 10).await;
     let taken = take(&mut source, 2).await;
-    assert_eq!(settle(&mut source, Settlement::Reject, &taken[..1]).await, sent(1));
+    assert_eq!(settle(&mut source, Settlement::Reject("on purpose"), &taken[..1]).await, sent(1));
     assert_eq!(harness.dead_letters(1).await, ["a"]);
     harness.wait_for(0, 1).await;
 }
@@ -156,7 +157,7 @@ pub async fn deliveries_settle_in_any_order(harness: &impl Harness) {
     let taken = take(&mut source, 5).await;
     assert_eq!(settle(&mut source, Settlement::Ack, &taken[3..4]).await, sent(1));
     harness.wait_for(0, 4).await;
-    assert_eq!(settle(&mut source, Settlement::Reject, &taken[1..2]).await, sent(1));
+    assert_eq!(settle(&mut source, Settlement::Reject("on purpose"), &taken[1..2]).await, sent(1));
     assert_eq!(settle(&mut source, Settlement::Ack, &taken[..1]).await, sent(1));
     harness.wait_for(0, 2).await;
     assert_eq!(harness.dead_letters(1).await, ["b"]);
@@ -238,7 +239,7 @@ async fn lost(source: &mut impl Source) {
 
 async fn settle(
     source: &mut impl Source,
-    settlement: Settlement,
+    settlement: Settlement<'_>,
     deliveries: &[Delivery],
 ) -> Settled {
     let tokens: Vec<DeliveryToken> = deliveries.iter().map(|delivery| delivery.token).collect();
@@ -253,7 +254,7 @@ fn delivery(received: Result<Received, SourceError>) -> Delivery {
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
-    let texts = deliveries.iter().map(|delivery| str::from_utf8(&delivery.message.body));
+    let texts = deliveries.iter().map(|delivery| str::from_utf8(delivery.message.body()));
     texts.collect::<Result<_, _>>().expect("bodies are text")
 }
 

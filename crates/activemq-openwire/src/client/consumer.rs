@@ -27,12 +27,34 @@ impl Consumer {
     ///
     /// Dropping the future loses no delivery.
     pub async fn receive(&mut self) -> Result<Delivery, ReceiveError> {
+        let delivery = self.receive_ahead().await?;
+        self.hand(delivery.tag);
+        Ok(delivery)
+    }
+
+    /// Waits for the next delivery, which the broker is not to count as delivered yet: that is what
+    /// [`hand`](Self::hand) is for, once it goes where it may have an effect.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`receive`](Self::receive).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no delivery.
+    pub async fn receive_ahead(&mut self) -> Result<Delivery, ReceiveError> {
         loop {
             if let Some(delivery) = self.next()? {
                 return Ok(delivery);
             }
             self.arrived.notified().await;
         }
+    }
+
+    /// Notes that a delivery and all before it are delivered, so that those of them which are
+    /// unsettled at the close come again with a higher redelivery counter.
+    pub fn hand(&self, up_to: Tag) {
+        self.shared.lock().connection.hand(self.key, up_to);
     }
 
     /// Asks for one delivery, where the prefetch is 0, and waits for it; `None` if there is none, or
@@ -48,6 +70,7 @@ impl Consumer {
     /// instead of asking again, so that no delivery is lost.
     pub async fn pull(&mut self, timeout: PullTimeout) -> Result<Option<Delivery>, ReceiveError> {
         if let Some(delivery) = self.next()? {
+            self.hand(delivery.tag);
             return Ok(Some(delivery));
         }
         if !self.is_pulling() {
@@ -61,6 +84,7 @@ impl Consumer {
         }
         loop {
             if let Some(delivery) = self.next()? {
+                self.hand(delivery.tag);
                 return Ok(Some(delivery));
             }
             if !self.is_pulling() {
@@ -99,6 +123,23 @@ impl Consumer {
         self.settle(&Settlement::Individual(tag))
     }
 
+    /// Changes the prefetch. With 0 nothing comes any more but what is on its way already and what
+    /// is pulled.
+    ///
+    /// # Errors
+    ///
+    /// The future fails when the broker refuses or the connection ends before the answer.
+    pub fn set_prefetch(
+        &self,
+        prefetch: u16,
+    ) -> impl Future<Output = Result<(), RequestError>> + Send + use<> {
+        let asked = self.shared.ask(|inner| {
+            let request = inner.connection.set_prefetch(self.key, prefetch)?;
+            Ok(((), request))
+        });
+        async move { asked?.1.wait().await }
+    }
+
     /// How many deliveries are unsettled, those not received yet included.
     #[must_use]
     pub fn unsettled(&self) -> usize {
@@ -124,13 +165,9 @@ impl Consumer {
         let mut inner = self.shared.lock();
         let Some(inbox) = inner.consumers.get_mut(&self.key) else {
             let reason: Option<CloseReason> = self.shared.close_reason();
-            return Err(reason.map_or(ReceiveError::ConsumerClosed, ReceiveError::Ended));
+            return Err(reason.map_or(ReceiveError::CloseAsked, ReceiveError::Ended));
         };
-        let delivery = inbox.deliveries.pop_front();
-        if let Some(delivery) = &delivery {
-            inner.connection.hand(self.key, delivery.tag);
-        }
-        Ok(delivery)
+        Ok(inbox.deliveries.pop_front())
     }
 
     fn is_pulling(&self) -> bool {

@@ -161,9 +161,9 @@ impl From<EncodeError> for RequestError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
-    /// The broker has closed the consumer. Deliveries in hand are no longer this side's.
-    #[error("the broker closed the consumer")]
-    ConsumerClosed,
+    /// The broker wants the consumer closed. Deliveries in hand can be settled before.
+    #[error("the broker wants the consumer closed")]
+    CloseAsked,
     /// The connection ended. Deliveries in hand come again, here or elsewhere.
     #[error("the connection ended")]
     Ended(#[source] CloseReason),

@@ -8,7 +8,7 @@ use super::error::RequestError;
 use super::shared::Shared;
 use crate::Outgoing;
 use crate::connection::ProducerKey;
-use crate::structures::{Destination, MessageId};
+use crate::structures::{Destination, Message, MessageId};
 
 /// A producer, which can send anywhere. Dropping it closes it.
 pub struct Producer {
@@ -33,7 +33,23 @@ impl Producer {
         destination: &Destination,
         message: Outgoing,
     ) -> Result<MessageId, RequestError> {
-        let message = message.into_message()?;
+        self.forward(destination, message.into_message()?).await
+    }
+
+    /// Sends a message as it is, such as one that was received, under a new id.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`send`](Self::send).
+    pub async fn forward(
+        &self,
+        destination: &Destination,
+        message: Message,
+    ) -> Result<MessageId, RequestError> {
         self.shared.room().await;
         let asked =
             self.shared.ask(|inner| inner.connection.send(self.key, destination.clone(), message));

@@ -163,7 +163,7 @@ impl Shared {
                         inbox.arrived.notify_one();
                     }
                 }
-                Event::ConsumerClosed(consumer) => {
+                Event::CloseAsked(consumer) => {
                     if let Some(inbox) = inner.consumers.remove(&consumer) {
                         inbox.arrived.notify_one();
                     }

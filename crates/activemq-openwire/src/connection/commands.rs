@@ -48,6 +48,13 @@ pub enum Settlement {
     Individual(Tag),
     /// This one and all unsettled ones before it are done.
     UpTo(Tag),
+    /// All unsettled ones from one to another are done. It costs no more than one of them.
+    Range {
+        /// The earliest.
+        first: Tag,
+        /// The latest.
+        last: Tag,
+    },
     /// This one is given up: a broker puts it on its dead-letter queue, or drops it if it is not
     /// persistent.
     Poison {
@@ -172,17 +179,17 @@ impl Connection {
                 let last = one(*tag)?;
                 (AckType::Expired, Some(last.message_id.clone()), last, 1)
             }
-            Settlement::UpTo(tag) => {
-                let range = ledger.settle_up_to(*tag).ok_or(CommandError::NotUnsettled)?;
-                let (first, last, count) = range;
-                (AckType::Standard, Some(first.message_id), last, count)
-            }
+            Settlement::UpTo(last) => standard(ledger.settle_range(Tag(0), *last))?,
+            Settlement::Range { first, last } => standard(ledger.settle_range(*first, *last))?,
         };
         let poison_cause = match settlement {
             Settlement::Poison { cause, .. } => {
                 cause.as_deref().map(|text| Throwable::new("java.lang.Throwable", shortened(text)))
             }
-            Settlement::Individual(_) | Settlement::UpTo(_) | Settlement::Expired(_) => None,
+            Settlement::Individual(_)
+            | Settlement::UpTo(_)
+            | Settlement::Range { .. }
+            | Settlement::Expired(_) => None,
         };
         let consumer_id = Some(self.consumer_id(key));
         let Unsettled { message_id, destination: from } = last;
@@ -392,6 +399,14 @@ impl Connection {
         let connection_id = Some(self.id.clone());
         ProducerId { connection_id, session_id: key.session, value: key.number }
     }
+}
+
+/// What a broker has to hear of a range.
+type Ack = (AckType, Option<MessageId>, Unsettled, usize);
+
+fn standard(range: Option<(Unsettled, Unsettled, usize)>) -> Result<Ack, CommandError> {
+    let (first, last, count) = range.ok_or(CommandError::NotUnsettled)?;
+    Ok((AckType::Standard, Some(first.message_id), last, count))
 }
 
 /// A cause that fits the wire, whatever is in it.

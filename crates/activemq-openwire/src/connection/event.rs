@@ -20,8 +20,9 @@ pub enum Event {
     Answered(RequestId, Result<(), Refusal>),
     /// A command failed that had asked for no answer; it does not say which. The connection stands.
     Failed(Refusal),
-    /// The broker closed a consumer. What it had delivered is no longer this side's.
-    ConsumerClosed(ConsumerKey),
+    /// The broker wants this side to close a consumer. Until then, what it has delivered can be
+    /// settled.
+    CloseAsked(ConsumerKey),
     /// The broker changed a consumer's prefetch.
     PrefetchChanged(ConsumerKey, u32),
     /// The broker wants this side to close the connection, and perhaps go elsewhere.

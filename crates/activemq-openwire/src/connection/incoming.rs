@@ -157,8 +157,8 @@ impl Connection {
         let Some(key) = control.consumer_id.as_ref().and_then(|id| self.key_of(id)) else { return };
         let Some(consumer) = self.consumers.get_mut(&key) else { return };
         if control.close {
-            self.consumers.remove(&key);
-            self.events.push_back(Event::ConsumerClosed(key));
+            // The broker has it until this side closes it.
+            self.events.push_back(Event::CloseAsked(key));
         } else if let Ok(prefetch) = u32::try_from(control.prefetch) {
             // What the channel behind this consumer holds was decided by the first prefetch.
             let prefetch = prefetch.min(u32::from(u16::MAX));

@@ -56,14 +56,18 @@ impl Ledger {
         Some(taken)
     }
 
-    /// Takes out everything up to `tag`, and returns the first, the last and how many.
-    pub(super) fn settle_up_to(&mut self, tag: Tag) -> Option<(Unsettled, Unsettled, usize)> {
+    /// Takes out everything from one tag to another, and returns the first, the last and how many.
+    pub(super) fn settle_range(
+        &mut self,
+        Tag(from): Tag,
+        Tag(to): Tag,
+    ) -> Option<(Unsettled, Unsettled, usize)> {
+        let skipped = usize::try_from(from.saturating_sub(self.first)).ok()?;
+        let length = to.checked_sub(from.max(self.first))?.saturating_add(1);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
         let (mut first, mut last, mut count) = (None, None, 0_usize);
-        while self.first <= tag.0
-            && let Some(entry) = self.entries.pop_front()
-        {
-            self.first = self.first.saturating_add(1);
-            let Some(entry) = entry else { continue };
+        for entry in self.entries.iter_mut().skip(skipped).take(length) {
+            let Some(entry) = entry.take() else { continue };
             count = count.saturating_add(1);
             match first {
                 None => first = Some(entry),
@@ -155,11 +159,12 @@ mod tests {
     fn a_range_counts_what_is_unsettled_in_it() {
         let mut ledger = with(5);
         ledger.settle(Tag(1)).unwrap();
-        let (first, last, count) = ledger.settle_up_to(Tag(3)).unwrap();
-        assert_eq!((first, last, count), (entry(100), entry(103), 3));
-        assert_eq!(ledger.settle_up_to(Tag(3)), None);
-        let (first, last, count) = ledger.settle_up_to(Tag(9)).unwrap();
-        assert_eq!((first, last, count), (entry(104), entry(104), 1));
+        let (first, last, count) = ledger.settle_range(Tag(1), Tag(3)).unwrap();
+        assert_eq!((first, last, count), (entry(102), entry(103), 2));
+        assert_eq!(ledger.settle_range(Tag(1), Tag(3)), None);
+        assert_eq!(ledger.settle_range(Tag(4), Tag(3)), None);
+        let (first, last, count) = ledger.settle_range(Tag(0), Tag(9)).unwrap();
+        assert_eq!((first, last, count), (entry(100), entry(104), 2));
         assert_eq!(ledger.unsettled(), 0);
         assert_eq!(ledger.deliver(entry(0)), Tag(5));
     }
@@ -167,11 +172,11 @@ mod tests {
     proptest! {
         /// Against a plain list.
         #[test]
-        fn it_keeps_exactly_what_is_unsettled(steps in prop::collection::vec((0..4_u8, 0..12_u64), 0..60)) {
+        fn it_keeps_exactly_what_is_unsettled(steps in prop::collection::vec((0..4_u8, 0..12_u64, 0..12_u64), 0..60)) {
             let mut ledger = Ledger::default();
             let mut model: Vec<(u64, i64)> = Vec::new();
             let (mut next, mut handed) = (0_u64, 0_u64);
-            for (step, tag) in steps {
+            for (step, from, tag) in steps {
                 match step {
                     0 => {
                         let sequence = i64::try_from(next).unwrap() + 1;
@@ -185,10 +190,17 @@ mod tests {
                         model.retain(|(known, _)| *known != tag);
                     }
                     2 => {
-                        let count = model.iter().filter(|(known, _)| *known <= tag).count();
-                        let settled = ledger.settle_up_to(Tag(tag)).map_or(0, |(_, _, count)| count);
-                        prop_assert_eq!(settled, count);
-                        model.retain(|(known, _)| *known > tag);
+                        let is_in = |(known, _): &(u64, i64)| (from..=tag).contains(known);
+                        let taken: Vec<_> = model.iter().copied().filter(is_in).collect();
+                        model.retain(|known| !is_in(known));
+                        let settled = ledger.settle_range(Tag(from), Tag(tag));
+                        let sequence = |entry: &Unsettled| entry.message_id.broker_sequence_id;
+                        let settled = settled.map(|(first, last, count)| {
+                            (sequence(&first), sequence(&last), count)
+                        });
+                        let ends = taken.first().zip(taken.last());
+                        let expected = ends.map(|((_, first), (_, last))| (*first, *last, taken.len()));
+                        prop_assert_eq!(settled, expected);
                     }
                     _ => {
                         ledger.hand(Tag(tag));

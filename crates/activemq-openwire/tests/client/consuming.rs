@@ -138,11 +138,11 @@ async fn a_dropped_client_ends_what_is_left_of_it() {
 }
 
 #[tokio::test]
-async fn the_broker_can_close_a_consumer() {
+async fn the_broker_can_ask_to_close_a_consumer() {
     let (_client, mut consumer, mut peer, id) = consuming(5).await;
     let consumer_id = Some(id);
     peer.say(ConsumerControl { consumer_id, close: true, ..Default::default() }).await;
-    assert_eq!(consumer.receive().await.map(|_| ()), Err(ReceiveError::ConsumerClosed));
+    assert_eq!(consumer.receive().await.map(|_| ()), Err(ReceiveError::CloseAsked));
 }
 
 #[tokio::test]

@@ -37,9 +37,9 @@ prop_compose! {
             message_id,
             message_type: if is_text { MessageType::Text } else { MessageType::Bytes },
             persistent, reply_to, kind, expiration, priority, correlation_id, redelivered,
-            destination, timestamp, broker_in_time, broker_out_time,
+            destination: destination.into(), timestamp, broker_in_time, broker_out_time,
             properties: properties.into_iter().collect(),
-            body,
+            body: body.into(),
         }
     }
 }

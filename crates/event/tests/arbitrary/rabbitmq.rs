@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 
-use super::{BasicProperties, HeaderTable, HeaderValue, Message};
+use super::{BasicProperties, HeaderTable, HeaderValue, RabbitMqMessage};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..40)
@@ -72,7 +72,7 @@ prop_compose! {
         properties in properties(),
         redelivered in any::<bool>(),
         body in prop::collection::vec(any::<u8>(), 0..200),
-    ) -> Message {
-        Message { properties, redelivered, body }
+    ) -> RabbitMqMessage {
+        RabbitMqMessage { properties, redelivered, body }
     }
 }

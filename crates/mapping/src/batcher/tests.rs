@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use gristmill_event::{EVENT_BYTES_MAX, Message};
+use gristmill_event::{ActiveMqMessage, EVENT_BYTES_MAX, Profile, RabbitMqMessage};
 use proptest::prelude::*;
 
 use super::*;
@@ -17,8 +17,19 @@ fn batcher(records_max: usize, bytes_max: usize) -> Batcher {
 }
 
 fn delivery(tag: u64, body_bytes: usize) -> Delivery {
-    let message = Message { body: vec![b'x'; body_bytes], ..Message::default() };
-    Delivery { token: DeliveryToken { epoch: Epoch(1), tag }, message, returns: 0 }
+    let message = RabbitMqMessage { body: vec![b'x'; body_bytes], ..RabbitMqMessage::default() };
+    of(tag, message, None)
+}
+
+fn of(tag: u64, message: impl Into<Message>, group: Option<&str>) -> Delivery {
+    let token = DeliveryToken { epoch: Epoch(1), tag };
+    Delivery { token, message: message.into(), returns: 0, group: group.map(Into::into) }
+}
+
+/// The size of an event with one record of such a body.
+fn event_bytes_of_one(body_bytes: usize) -> usize {
+    let envelope = batcher(1, usize::MAX).envelope;
+    envelope.event_bytes(1, envelope.record_bytes(&delivery(1, body_bytes).message))
 }
 
 impl Batcher {
@@ -74,8 +85,7 @@ fn three_messages_of_three_megabytes_make_three_batches() {
 
 #[test]
 fn a_record_that_fits_no_event_is_refused_and_the_one_that_just_fits_is_not() {
-    let alone =
-        batcher(1, usize::MAX).envelope.event_bytes(1, delivery(1, 300).message.record_bytes());
+    let alone = event_bytes_of_one(300);
     let message = delivery(1, 300).message;
     batcher(1, alone).measure(&message).unwrap();
     let refused = batcher(1, alone - 1).measure(&message);
@@ -146,4 +156,52 @@ proptest! {
             prop_assert_eq!(batch.event(&envelope), event);
         }
     }
+}
+
+#[test]
+fn a_retry_of_rabbitmq_sees_the_same_event_and_one_of_activemq_says_what_it_is() {
+    let activemq = Envelope::activemq("arn", Profile::Documented);
+    let rabbitmq = Envelope::rabbitmq("arn", "orders", "/");
+    let of_activemq = |redelivered| ActiveMqMessage { redelivered, ..ActiveMqMessage::default() };
+    let fresh = [Message::from(of_activemq(false)), of_activemq(true).into()];
+    for (envelope, messages, changes) in [
+        (rabbitmq, [RabbitMqMessage::default().into(), RabbitMqMessage::default().into()], false),
+        (activemq, fresh, true),
+    ] {
+        let limits = BatchLimits {
+            records_max: NonZeroUsize::new(2).unwrap(),
+            bytes_max: EVENT_BYTES_MAX,
+            window: WINDOW,
+        };
+        let envelope = Arc::new(envelope);
+        let mut batcher = Batcher::new(limits, Arc::clone(&envelope), Epoch(1));
+        let mut closed = VecDeque::new();
+        for (tag, message) in (1..).zip(messages) {
+            batcher.add(of(tag, message, None), Instant::now(), &mut closed);
+        }
+        let mut batch = closed.pop_front().unwrap();
+        let mut events = Vec::new();
+        for _ in 0..3 {
+            batch.count_attempt(&envelope);
+            let event = batch.event(&envelope).to_owned();
+            assert_eq!(event.len(), batch.event_bytes);
+            events.push(event);
+        }
+        assert_eq!(events[0] != events[1], changes);
+        assert_eq!(events[1], events[2]);
+        let redelivered = |event: &String| event.matches("\"redelivered\":true").count();
+        let expected = if changes { [1, 2, 2] } else { [0, 0, 0] };
+        assert_eq!(events.iter().map(redelivered).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_batch_knows_the_groups_of_its_messages() {
+    let (mut batcher, now) = (batcher(3, EVENT_BYTES_MAX), Instant::now());
+    let mut closed = VecDeque::new();
+    for (tag, group) in [(1, Some("b")), (2, None), (3, Some("b"))] {
+        batcher.add(of(tag, RabbitMqMessage::default(), group), now, &mut closed);
+    }
+    let groups: Vec<&str> = closed[0].groups().iter().map(|group| &**group).collect();
+    assert_eq!(groups, ["b"]);
 }

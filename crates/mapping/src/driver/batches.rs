@@ -9,7 +9,7 @@ use gristmill_broker::{Delivery, DeliveryToken, Settled, Settlement, Source};
 use gristmill_invocation::{Function, Outcome};
 use tokio::time::{Instant, timeout};
 
-use super::{Because, Driver, Ended, Phase, Resting};
+use super::{Because, Driver, Ended, Phase, Resting, Running};
 use crate::batcher::{Batch, Taken};
 use crate::hold::Impasse;
 use crate::lifetime::Leaving;
@@ -20,13 +20,24 @@ use crate::verdict::{Circumstances, Condition, Fate, Verdict, decide, fate};
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<S: Source, F: Function> Driver<'_, S, F> {
-    /// Gives free slots to waiting batches.
+    /// Gives free slots to waiting batches, in queue order: one whose messages share a group with a
+    /// batch under way holds up those behind it.
     pub(super) async fn start_waiting(&mut self, now: Instant) -> ControlFlow<Ended> {
         while self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get() {
+            if self.waiting.front().is_none_or(|batch| self.shares_group(batch)) {
+                break;
+            }
             let Some(batch) = self.waiting.pop_front() else { break };
             self.start(batch, now).await?;
         }
         ControlFlow::Continue(())
+    }
+
+    fn shares_group(&self, batch: &Batch) -> bool {
+        let running = self.running.values().map(|running| &running.groups);
+        let mut under_way =
+            running.chain(self.resting.iter().map(|resting| resting.batch.groups()));
+        !batch.groups().is_empty() && under_way.any(|groups| !groups.is_disjoint(batch.groups()))
     }
 
     pub(super) async fn pass_time(&mut self, now: Instant) -> ControlFlow<Ended> {
@@ -47,8 +58,10 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         let Some(batch) = self.without_leaving(batch, now).await? else {
             return ControlFlow::Continue(());
         };
-        if let Some(first) = batch.first_token() {
-            self.running.insert(first.tag, batch.arrived());
+        if let Some((first, last)) = batch.first_token().zip(batch.last_token()) {
+            let running = Running { arrived: batch.arrived(), groups: batch.groups().clone() };
+            self.running.insert(first.tag, running);
+            self.source.tried(last);
         }
         let wait_max = self.time_left(&batch, now);
         self.slots.start(batch, wait_max);
@@ -69,7 +82,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     /// The age that the oldest of all unsettled deliveries, those of this batch among them, has at
     /// an instant.
     fn oldest_age(&self, batch: &Batch, at: Instant) -> Duration {
-        let running = self.running.first_key_value().map(|(_, arrived)| *arrived);
+        let running = self.running.first_key_value().map(|(_, running)| running.arrived);
         let resting = self.resting.iter().map(|resting| resting.batch.arrived());
         let waiting = self.waiting.front().map(Batch::arrived).or(self.batcher.opened_at());
         let unsettled = resting.chain(running).chain(waiting).chain([batch.arrived()]);
@@ -97,9 +110,8 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         };
         let (expired, rest) = batch.split(self.envelope, |taken| is_over(taken, Leaving::Expired));
         if !expired.is_empty() {
-            // The broker does the same with what expires in the queue (RabbitMQ, "Time-to-Live").
             self.telemetry.expired(expired.len());
-            self.settle(Settlement::Reject, &tokens(&expired)).await?;
+            self.settle(Settlement::Expire, &tokens(&expired)).await?;
         }
         let Some(rest) = rest else { return ControlFlow::Continue(None) };
         let (too_old, rest) = rest.split(self.envelope, |taken| is_over(taken, Leaving::TooOld));
@@ -203,8 +215,11 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         if given_up.is_empty() {
             return ControlFlow::Continue(());
         }
-        self.telemetry.gave_up(condition, given_up, outcome);
-        self.settle(Settlement::Reject, &tokens(given_up)).await?;
+        let error = outcome.map(ToString::to_string);
+        let ids = given_up.iter().filter_map(|delivery| delivery.message.id());
+        self.telemetry.gave_up(condition, given_up.len(), ids, error.as_deref());
+        let cause = condition.cause(error.as_deref());
+        self.settle(Settlement::Reject(&cause), &tokens(given_up)).await?;
         ControlFlow::Continue(())
     }
 
@@ -221,9 +236,9 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         ControlFlow::Continue(())
     }
 
-    async fn settle(
+    pub(super) async fn settle(
         &mut self,
-        settlement: Settlement,
+        settlement: Settlement<'_>,
         tokens: &[DeliveryToken],
     ) -> ControlFlow<Ended, Settled> {
         match timeout(SETTLE_TIMEOUT, self.source.settle(settlement, tokens)).await {
@@ -270,7 +285,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
 
     fn delivery_limit_near(&self, delivery: &Delivery) -> Impasse {
         Impasse::DeliveryLimitNear {
-            message_id: delivery.message.properties.message_id.clone(),
+            message_id: delivery.message.id().map(str::to_owned),
             returns: delivery.returns,
             limit: self.settings.give_up.delivery_limit.unwrap_or(u32::MAX),
         }

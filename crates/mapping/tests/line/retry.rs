@@ -1,9 +1,12 @@
 //! What becomes of a batch that fails, and of the ones behind it.
 
-use gristmill_invocation::Outcome;
-use gristmill_mapping::Finished;
+use std::num::NonZeroUsize;
 
-use crate::support::{Line, Scripted, concurrency, fails, succeeds};
+use gristmill_broker::fake::FakeBroker;
+use gristmill_invocation::Outcome;
+use gristmill_mapping::{Finished, Settings};
+
+use crate::support::{Line, QUEUE, Scripted, concurrency, fails, succeeds};
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_batch_is_called_again_with_the_same_bytes_and_acked_once_it_succeeds() {
@@ -47,7 +50,7 @@ async fn a_batch_closes_before_its_window_when_everything_prefetched_is_in_hand(
     let line = Line::start(
         Scripted::new(|_, _| succeeds()),
         |settings| {
-            settings.batch.records_max = std::num::NonZeroUsize::new(10).unwrap();
+            settings.batch.records_max = NonZeroUsize::new(10).unwrap();
             settings.batch.window = std::time::Duration::from_secs(300);
             settings.prefetch = std::num::NonZeroU16::new(3).unwrap();
         },
@@ -73,4 +76,26 @@ async fn a_record_that_fits_no_event_stops_the_line_and_everything_before_it_is_
     assert!(hold.sentence().unwrap().starts_with("RecordTooLarge: the message without messageId"));
     assert_eq!(broker.ready("orders").len(), 2, "the large one and the one behind it are kept");
     assert_eq!(function.bodies(), [["a"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_while_another_with_the_same_group_is_under_way() {
+    let broker = FakeBroker::default();
+    for (group, body) in [("g", "g1"), ("h", "h1"), ("g", "g2"), ("h", "h2")] {
+        broker.publish_in_group(QUEUE, group, body.into());
+    }
+    // The first of the group fails twice, and keeps its place in the group meanwhile.
+    let function = Scripted::new(
+        |number, bodies| {
+            if bodies == ["g1"] && number < 3 { fails() } else { succeeds() }
+        },
+    );
+    let one_at_a_time = |settings: &mut Settings| {
+        settings.batch.records_max = NonZeroUsize::MIN;
+        settings.maximum_concurrency = NonZeroUsize::new(4).unwrap();
+    };
+    let line = Line::start_on(broker, function, one_at_a_time);
+    assert_eq!(line.acked(4).await, ["h1", "g1", "g2", "h2"]);
+    let (_, function) = line.stop().await;
+    assert_eq!(function.bodies().concat(), ["g1", "h1", "g1", "g1", "g2", "h2"]);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gristmill_event::{BasicProperties, EVENT_BYTES_MAX, Envelope, Message};
+use gristmill_event::{BasicProperties, EVENT_BYTES_MAX, Envelope, Message, RabbitMqMessage};
 use gristmill_invocation::{Function, Invocation, Uuid};
 use gristmill_sandbox::{Code, Engine, FunctionSettings, Limits, LoadedFunction};
 use gristmill_testkit::guests;
@@ -47,7 +47,7 @@ fn message(number: usize) -> Message {
         timestamp: Some(1_688_261_434),
         ..BasicProperties::default()
     };
-    Message { properties, redelivered: false, body: order(number) }
+    RabbitMqMessage { properties, redelivered: false, body: order(number) }.into()
 }
 
 /// An event with so many orders.

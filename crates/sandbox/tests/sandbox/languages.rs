@@ -8,7 +8,7 @@ mod events;
 
 use std::sync::LazyLock;
 
-use gristmill_event::{BasicProperties, Envelope, Message};
+use gristmill_event::{BasicProperties, Envelope, Message, RabbitMqMessage};
 use gristmill_invocation::Outcome;
 use gristmill_sandbox::{Code, FunctionSettings, LoadedFunction};
 use gristmill_testkit::guests::ORDER_TOTALS;
@@ -94,10 +94,13 @@ async fn a_thousand_records_are_summed_within_the_default_limits() {
     let envelope = Envelope::rabbitmq("arn:aws:mq:eu-west-1:1:broker:shop:b-1", "orders", "/");
     let properties = BasicProperties { priority: Some(3), ..BasicProperties::default() };
     let body = |number| order(&[(number, 100), (1, 1)]).into_bytes();
-    let message =
-        |number| Message { properties: properties.clone(), redelivered: false, body: body(number) };
-    let messages: Vec<_> = (0..1000).map(message).collect();
-    let bytes = envelope.event_bytes(1000, messages.iter().map(Message::record_bytes).sum());
+    let message = |number| {
+        let properties = properties.clone();
+        RabbitMqMessage { properties, redelivered: false, body: body(number) }.into()
+    };
+    let messages: Vec<Message> = (0..1000).map(message).collect();
+    let record_bytes = |message: &Message| envelope.record_bytes(message);
+    let bytes = envelope.event_bytes(1000, messages.iter().map(record_bytes).sum());
     let sum = 999 * 1000 / 2;
     handlers.sum(&envelope.encode(&messages, bytes), 1000, sum + 1000, 100 * sum + 1000).await;
 }

@@ -159,7 +159,7 @@ fn failures_without_a_command_leave_the_connection_as_it_is() {
 }
 
 #[test]
-fn the_broker_can_close_a_consumer_and_change_its_prefetch() {
+fn the_broker_can_ask_to_close_a_consumer_and_change_its_prefetch() {
     let (mut simulation, consumer) = Simulation::consuming(1);
     let destination = Some(Destination::queue("orders"));
     let consumer_id = Some(id_of(consumer));
@@ -173,9 +173,12 @@ fn the_broker_can_close_a_consumer_and_change_its_prefetch() {
     assert!(!simulation.connection.is_closed());
     simulation.broker_says(ConsumerControl { close: true, ..control });
     while let Some(event) = simulation.connection.poll_event() {
-        assert!(matches!(event, Event::Delivered(_) | Event::ConsumerClosed(_)));
+        assert!(matches!(event, Event::Delivered(_) | Event::CloseAsked(_)));
     }
-    let settled = simulation.connection.settle(consumer, &Settlement::Individual(Tag(0)));
+    // What is in hand can be settled until this side closes it.
+    simulation.connection.settle(consumer, &Settlement::Individual(Tag(0))).unwrap();
+    simulation.connection.close_consumer(consumer).unwrap();
+    let settled = simulation.connection.settle(consumer, &Settlement::Individual(Tag(1)));
     assert_eq!(settled, Err(CommandError::Unknown));
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::ActiveMqEnvelope;
+use crate::{Envelope, Message};
 
 /// Lies with the tests of the crate, of which one uses it too.
 #[path = "../../../tests/arbitrary/activemq.rs"]
@@ -40,7 +40,7 @@ fn record_value(message: &ActiveMqMessage, profile: Profile) -> Value {
         "deliveryMode": if message.persistent { 2 } else { 1 },
         "priority": message.priority,
         "redelivered": message.redelivered,
-        "destination": { "physicalName": message.destination },
+        "destination": { "physicalName": &*message.destination },
         "data": STANDARD.encode(&message.body),
         "timestamp": message.timestamp,
         "brokerInTime": message.broker_in_time,
@@ -72,15 +72,17 @@ proptest! {
         arn in any::<String>(),
     ) {
         for profile in [Profile::Documented, Profile::Observed] {
-            let envelope = ActiveMqEnvelope::new(&arn, profile);
-            let records_bytes = messages.iter().map(|message| message.record_bytes(profile)).sum();
+            let envelope = Envelope::activemq(&arn, profile);
+            let records: Vec<Value> =
+                messages.iter().map(|message| record_value(message, profile)).collect();
+            let messages: Vec<_> = messages.iter().cloned().map(Message::from).collect();
+            let records_bytes =
+                messages.iter().map(|message| envelope.record_bytes(message)).sum();
             let event_bytes = envelope.event_bytes(messages.len(), records_bytes);
             let event = envelope.encode(&messages, event_bytes);
             prop_assert_eq!(event.len(), event_bytes);
             prop_assert_eq!(event.capacity(), event_bytes);
 
-            let records: Vec<Value> =
-                messages.iter().map(|message| record_value(message, profile)).collect();
             let parsed: Value = serde_json::from_str(&event).unwrap();
             let expected =
                 json!({ "eventSource": "aws:mq", "eventSourceArn": arn, "messages": records });
@@ -93,7 +95,7 @@ proptest! {
 fn a_printed_message_does_not_show_its_body_and_properties() {
     let properties = vec![("token".to_owned(), PropertyValue::String("secret".to_owned()))];
     let message =
-        ActiveMqMessage { body: b"secret".to_vec(), properties, ..ActiveMqMessage::default() };
+        ActiveMqMessage { body: "secret".into(), properties, ..ActiveMqMessage::default() };
     let printed = format!("{message:?}");
     assert!(printed.contains("body_bytes: 6"), "{printed}");
     assert!(!printed.contains("115") && !printed.contains("secret"), "{printed}");

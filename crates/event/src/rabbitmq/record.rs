@@ -4,13 +4,13 @@
 //! of `basicProperties` are always there, an absent property is null, and the bytes of a header are
 //! signed, as they are in Java. Nothing may be written that depends on the sink.
 
-use crate::date;
-use crate::message::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message};
-use crate::signed;
+use super::{
+    BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, RabbitMqMessage, date, signed,
+};
 use crate::sink::Sink;
 
 /// Writes the record of a message.
-pub(crate) fn write(sink: &mut impl Sink, message: &Message) {
+pub(crate) fn write(sink: &mut impl Sink, message: &RabbitMqMessage) {
     sink.text(r#"{"basicProperties":"#);
     basic_properties(sink, &message.properties);
     sink.text(r#","bodySize":"#);
