@@ -58,15 +58,26 @@ pub struct Delivery {
     pub group: Option<Arc<str>>,
 }
 
-/// A hand-over of a message that has no form in an event. It is settled like any other.
+/// A hand-over of a message that no event can show. It is settled like any other.
 #[derive(Debug)]
-pub struct Unsupported {
+pub struct Unusable {
     /// What settles it.
     pub token: DeliveryToken,
     /// The message's identifier, where it has one.
     pub message_id: Option<String>,
-    /// What is wrong with it, and what to do.
+    /// What is wrong with it.
+    pub defect: Defect,
+    /// More about that, for people.
     pub reason: String,
+}
+
+/// What is wrong with a message that no event can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    /// Its type has no form in an event, or its content is not what its type says.
+    Unsupported,
+    /// It is larger than an event may be.
+    TooLarge,
 }
 
 /// The verdict on a delivery.

@@ -73,6 +73,30 @@ pub enum SourceError {
         /// What the broker said.
         reason: String,
     },
+    /// The broker sends what cannot be read, and would do so each time.
+    #[error(
+        "the queue `{queue}` holds a message that this host cannot read, and nothing behind it can be \
+         handled: take it from the queue ({reason})"
+    )]
+    Undecodable {
+        /// The queue.
+        queue: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Given-up messages cannot be put where they go.
+    #[error(
+        "cannot put given-up messages of `{queue}` on the queue `{dead_letter_queue}`: grant this \
+         login `write` on it, and `admin` where it does not exist yet ({reason})"
+    )]
+    DeadLetterRefused {
+        /// The queue.
+        queue: String,
+        /// Where they go.
+        dead_letter_queue: String,
+        /// What the broker said.
+        reason: String,
+    },
     /// The channel or the connection ended after the subscription stood.
     #[error("lost the subscription to `{queue}`: {reason}")]
     Lost {
@@ -130,9 +154,13 @@ impl SourceError {
             }
             SourceError::TlsRefused { .. }
             | SourceError::VirtualHostRefused { missing: true, .. }
-            | SourceError::QueueMissing { .. } => Disposition::Stop(StopCode::ConfigNotValid),
+            | SourceError::QueueMissing { .. }
+            | SourceError::Undecodable { .. } => Disposition::Stop(StopCode::ConfigNotValid),
             SourceError::VirtualHostRefused { missing: false, .. }
-            | SourceError::ReadRefused { .. } => Disposition::Stop(StopCode::AuthorizationError),
+            | SourceError::ReadRefused { .. }
+            | SourceError::DeadLetterRefused { .. } => {
+                Disposition::Stop(StopCode::AuthorizationError)
+            }
         }
     }
 }

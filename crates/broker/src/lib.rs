@@ -14,8 +14,10 @@ mod error;
 pub mod fake;
 mod login;
 mod source;
+#[cfg(feature = "tls")]
+pub mod tls;
 
-pub use delivery::{Delivery, DeliveryToken, Epoch, Settlement, Unsupported};
+pub use delivery::{Defect, Delivery, DeliveryToken, Epoch, Settlement, Unusable};
 pub use error::{Disposition, SourceError, StopCode, with_causes};
 pub use login::{Login, LoginSource, Secret};
 pub use source::{Received, Settled, Source};

@@ -8,7 +8,7 @@
 
 use std::future::Future;
 
-use crate::{Delivery, DeliveryToken, Epoch, Settlement, SourceError, Unsupported};
+use crate::{Delivery, DeliveryToken, Epoch, Settlement, SourceError, Unusable};
 
 /// One consumer on one queue.
 ///
@@ -81,8 +81,8 @@ pub trait Source: Send + 'static {
 pub enum Received {
     /// A message.
     Delivery(Delivery),
-    /// A message that has no form in an event.
-    Unsupported(Unsupported),
+    /// A message that no event can show.
+    Unusable(Unusable),
     /// The broker has cancelled the consumer, because the queue was deleted or has moved. Settle
     /// what is in hand, close, and subscribe again.
     Cancelled,

@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::FutureExt;
-use gristmill_broker::{Delivery, Epoch, Received, Settlement, Source, SourceError, Unsupported};
+use gristmill_broker::{
+    Defect, Delivery, Epoch, Received, Settlement, Source, SourceError, Unusable,
+};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::task::JoinError;
@@ -234,9 +236,9 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
                     deliveries += 1;
                     self.take(delivery, now, unix_ms).await?;
                 }
-                Ok(Received::Unsupported(message)) => {
+                Ok(Received::Unusable(message)) => {
                     deliveries += 1;
-                    self.take_unsupported(message, now).await?;
+                    self.take_unusable(message, now).await?;
                 }
                 Ok(Received::Cancelled) => self.finish(Because::Cancelled, now).await?,
                 Err(lost) => return ControlFlow::Break(Ended::SourceLost(lost)),
@@ -280,14 +282,17 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 
     /// A message that no function can be given.
-    async fn take_unsupported(&mut self, message: Unsupported, now: Instant) -> ControlFlow<Ended> {
+    async fn take_unusable(&mut self, message: Unusable, now: Instant) -> ControlFlow<Ended> {
         let Phase::Taking = self.phase else { return ControlFlow::Continue(()) };
         self.in_hand += 1;
-        let Unsupported { token, message_id, reason } = message;
+        let Unusable { token, message_id, defect, reason } = message;
         if self.settings.give_up.on_failure.is_none() {
-            return self.reach(Impasse::Unsupported { message_id, reason }, now).await;
+            return self.reach(Impasse::Unusable { message_id, reason }, now).await;
         }
-        let condition = Condition::UnsupportedMessageType;
+        let condition = match defect {
+            Defect::Unsupported => Condition::UnsupportedMessageType,
+            Defect::TooLarge => Condition::RecordTooLarge,
+        };
         self.telemetry.gave_up(condition, 1, message_id.as_deref(), Some(&reason));
         let cause = condition.cause(Some(&reason));
         self.settle(Settlement::Reject(&cause), &[token]).await?;

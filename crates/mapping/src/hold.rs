@@ -21,8 +21,8 @@ pub trait Hold: Send + Sync + 'static {
 pub(crate) enum Impasse {
     /// Alone it makes an event over the limit.
     RecordTooLarge { message_id: Option<String>, event_bytes: usize },
-    /// It has no form in an event.
-    Unsupported { message_id: Option<String>, reason: String },
+    /// No event can show it.
+    Unusable { message_id: Option<String>, reason: String },
     /// The broker would soon delete it for having been taken back too often.
     DeliveryLimitNear { message_id: Option<String>, returns: u32, limit: u32 },
 }
@@ -38,9 +38,9 @@ impl fmt::Display for Impasse {
                  the queue",
                 Name(message_id.as_deref())
             ),
-            Self::Unsupported { message_id, reason } => write!(
+            Self::Unusable { message_id, reason } => write!(
                 f,
-                "UnsupportedMessageType: the message {} cannot be handled: {reason}; set \
+                "the message {} cannot be handled: {reason}; set \
                  `on_failure = \"broker\"`, or take the message from the queue",
                 Name(message_id.as_deref())
             ),

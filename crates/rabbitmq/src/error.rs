@@ -7,11 +7,11 @@
 //! What must never happen: a refusal that needs a person is taken for a broker that is away.
 
 use gristmill_broker::SourceError;
+use gristmill_broker::tls::{self, SHOW_A_CERTIFICATE};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
 use crate::attempt::Failed;
-use crate::tls::{self, SHOW_A_CERTIFICATE};
 
 /// A connection that did not come to be.
 pub(crate) fn connecting(failed: Failed, broker: &str, virtual_host: &str) -> SourceError {

@@ -1,4 +1,4 @@
-//! TLS: what this side trusts and proves itself with, and what the other side's refusals mean.
+//! TLS: what this side trusts and proves itself with.
 //!
 //! Files are read again for every connection, so that a renewed certificate is used by the next.
 //!
@@ -6,15 +6,13 @@
 //! error.
 
 use std::error::Error as StdError;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lapin::tcp::RustlsConnector;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 
 /// How to encrypt, and whom to trust. The files are PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,98 +131,4 @@ fn system_roots() -> Result<RootCertStore, Unusable> {
         return Err(Unusable::new(advice, "no certificates found"));
     }
     Ok(roots)
-}
-
-/// What to do about a connection that ended in a TLS error; `None` if it was something else.
-pub(crate) fn advice(error: &io::Error) -> Option<Advice> {
-    let mut inner = error.get_ref()?;
-    loop {
-        if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-            return Some(Advice::of(error));
-        }
-        inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
-    }
-}
-
-/// What to do about a broker that is not content with whom it speaks to.
-pub(crate) const SHOW_A_CERTIFICATE: &str = "it does not take this host's certificate, or wants one: \
-                                             set `tls.certificate` and `tls.key` to one that it trusts";
-
-/// What to do about a TLS error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Advice {
-    NameTheAuthority,
-    NameTheServer,
-    RenewTheBrokers,
-    ShowACertificate,
-    CheckThePort,
-    SeeTheCause,
-}
-
-impl Advice {
-    fn of(error: &rustls::Error) -> Self {
-        if let rustls::Error::InvalidCertificate(certificate) = error {
-            Self::of_certificate(certificate)
-        } else if matches!(error, rustls::Error::InvalidMessage(_)) {
-            Self::CheckThePort
-        } else if let rustls::Error::AlertReceived(alert) = error
-            && REFUSALS.contains(alert)
-        {
-            Self::ShowACertificate
-        } else {
-            Self::SeeTheCause
-        }
-    }
-
-    fn of_certificate(error: &CertificateError) -> Self {
-        use CertificateError as E;
-        if matches!(error, E::UnknownIssuer | E::BadSignature) {
-            Self::NameTheAuthority
-        } else if matches!(error, E::NotValidForName | E::NotValidForNameContext { .. }) {
-            Self::NameTheServer
-        } else if matches!(
-            error,
-            E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. }
-        ) {
-            Self::RenewTheBrokers
-        } else {
-            Self::SeeTheCause
-        }
-    }
-}
-
-/// What a broker says of a client whose certificate it does not take, or misses.
-const REFUSALS: [AlertDescription; 10] = [
-    AlertDescription::NoCertificate,
-    AlertDescription::BadCertificate,
-    AlertDescription::UnsupportedCertificate,
-    AlertDescription::CertificateRevoked,
-    AlertDescription::CertificateExpired,
-    AlertDescription::CertificateUnknown,
-    AlertDescription::UnknownCA,
-    AlertDescription::AccessDenied,
-    AlertDescription::HandshakeFailure,
-    AlertDescription::CertificateRequired,
-];
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NameTheAuthority => {
-                "nobody this host trusts has signed its certificate: name its authority in `tls.ca`"
-            }
-            Self::NameTheServer => {
-                "its certificate is for another name: use that name in the URL, or set \
-                 `tls.server_name` to it"
-            }
-            Self::RenewTheBrokers => {
-                "its certificate is not valid at this time: renew it, or set this machine's clock"
-            }
-            Self::ShowACertificate => SHOW_A_CERTIFICATE,
-            Self::CheckThePort => {
-                "what answers there does not speak TLS: check the port, which is 5671 by default"
-            }
-            Self::SeeTheCause => "the handshake failed",
-        })
-    }
 }

@@ -31,6 +31,7 @@ import org.apache.activemq.broker.region.policy.PolicyEntry;
 import org.apache.activemq.broker.region.policy.PolicyMap;
 import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.command.ActiveMQQueue;
+import org.apache.activemq.command.ConsumerControl;
 import org.apache.activemq.security.AuthenticationUser;
 import org.apache.activemq.security.AuthorizationEntry;
 import org.apache.activemq.security.AuthorizationPlugin;
@@ -216,6 +217,16 @@ public final class Broker {
                             "inFlight", subscription.getInFlightSize()));
                 }
                 return consumers;
+            case "closeConsumers":
+                for (Subscription subscription : queue(queue).getConsumers()) {
+                    // As the broker does with consumers that are too slow.
+                    ConsumerControl control = new ConsumerControl();
+                    control.setConsumerId(subscription.getConsumerInfo().getConsumerId());
+                    control.setDestination(subscription.getConsumerInfo().getDestination());
+                    control.setClose(true);
+                    subscription.getContext().getConnection().dispatchAsync(control);
+                }
+                return null;
             case "connections":
                 return connections().size();
             case "closeConnections":

@@ -163,6 +163,15 @@ impl ActiveMqServer {
         rows.iter().map(consumer).collect()
     }
 
+    /// Asks the consumers of a queue to close, as a broker does with those that are too slow.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer or has no such queue.
+    pub async fn close_consumers(&self, queue: &str) -> Result<()> {
+        self.ask("closeConsumers", queue).await.map(drop)
+    }
+
     /// How many connections there are.
     ///
     /// # Errors

@@ -1,0 +1,93 @@
+//! The dead letter that this side makes of a given-up message which is not persistent.
+//!
+//! A broker moves what is given up to its dead-letter queue, but by default only what is persistent,
+//! and drops the rest (ActiveMQ, "Message Redelivery and DLQ Handling", `processNonPersistent`). So a
+//! copy is sent there, as the broker would make it.
+
+use activemq_openwire::structures::{Destination, Message};
+use activemq_openwire::{PrimitiveMap, Value};
+
+use crate::connection::limits;
+use crate::translate::message_id;
+
+/// The queue of dead letters that a broker uses for all queues unless it is told otherwise.
+pub const DEAD_LETTER_QUEUE: &str = "ActiveMQ.DLQ";
+
+/// The properties that ActiveMQ's own dead letters have.
+const CAUSE: &str = "dlqDeliveryFailureCause";
+const DELIVERY_MODE: &str = "originalDeliveryMode";
+const EXPIRATION: &str = "originalExpiration";
+
+/// One that they do not need, since they keep their ids.
+const MESSAGE_ID: &str = "originalMessageID";
+
+/// The copy of a message of a queue that was given up because of something. It is persistent and never
+/// expires, and its properties say what was otherwise; properties that cannot be read stay as they are.
+pub(crate) fn dead_letter(message: &Message, queue: &str, cause: &str) -> Message {
+    let mut letter = Message {
+        kind: message.kind,
+        content: message.content.clone(),
+        compressed: message.compressed,
+        marshalled_properties: message.marshalled_properties.clone(),
+        correlation_id: message.correlation_id.clone(),
+        reply_to: message.reply_to.clone(),
+        r#type: message.r#type.clone(),
+        group_id: message.group_id.clone(),
+        group_sequence: message.group_sequence,
+        priority: message.priority,
+        timestamp: message.timestamp,
+        persistent: true,
+        original_destination: Some(Destination::queue(queue)),
+        ..Message::default()
+    };
+    if let Ok(mut properties) = message.properties(&limits()) {
+        explain(&mut properties, message, cause);
+        // Too long for the wire: then what was there already has to do.
+        drop(letter.set_properties(&properties));
+    }
+    letter
+}
+
+fn explain(properties: &mut PrimitiveMap, message: &Message, cause: &str) {
+    properties.insert(CAUSE, cause);
+    properties.insert(DELIVERY_MODE, "NON_PERSISTENT");
+    if message.expiration > 0 {
+        properties.insert(EXPIRATION, Value::Long(message.expiration));
+    }
+    if let Some(id) = message_id(message) {
+        properties.insert(MESSAGE_ID, id.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use activemq_openwire::{Body, Outgoing};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_says_what_it_was() {
+        let mut outgoing = Outgoing::text("hello", SystemTime::UNIX_EPOCH);
+        outgoing.properties.insert("shop", 7);
+        outgoing.persistent = false;
+        outgoing.time_to_live = Some(Duration::from_millis(500));
+        let letter = dead_letter(&outgoing.into_message().unwrap(), "orders", "no customer 17");
+        assert!(letter.persistent && letter.expiration == 0);
+        assert_eq!(letter.original_destination, Some(Destination::queue("orders")));
+        assert_eq!(letter.body(&limits()), Ok(Body::Text(Some("hello".into()))));
+        let properties = letter.properties(&limits()).unwrap();
+        assert_eq!(properties.get("shop"), Some(&Value::Int(7)));
+        assert_eq!(properties.get(CAUSE), Some(&Value::from("no customer 17")));
+        assert_eq!(properties.get(DELIVERY_MODE), Some(&Value::from("NON_PERSISTENT")));
+        assert_eq!(properties.get(EXPIRATION), Some(&Value::Long(500)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_kept_as_it_is() {
+        let broken = activemq_openwire::Opaque(vec![0xFF; 3].into());
+        let message = Message { marshalled_properties: Some(broken), ..Message::default() };
+        let letter = dead_letter(&message, "orders", "unreadable");
+        assert_eq!(letter.marshalled_properties, message.marshalled_properties);
+    }
+}
