@@ -1,9 +1,10 @@
-//! Tests of the whole: the real program, a real RabbitMQ, handlers built from source.
+//! Tests of the whole: the real program, real brokers, handlers built from source.
 //!
-//! One scenario a file. They are one test program, so that they share one broker, each on a virtual
-//! host of its own.
+//! One scenario a file; what differs with ActiveMQ has files of its own. They are one test program, so
+//! that they share one server of each kind, each with queues of its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod activemq;
 mod authoring;
 mod batching;
 mod chaos;

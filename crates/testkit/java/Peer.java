@@ -138,7 +138,9 @@ public final class Peer {
         connection.setUseCompression(question.get("compressed") == Boolean.TRUE);
         // Else a message that is not persistent would be on its way still when this is answered.
         connection.setAlwaysSyncSend(true);
-        MessageProducer producer = session.createProducer(queue(question));
+        String topic = (String) question.get("topic");
+        MessageProducer producer =
+                session.createProducer(topic == null ? queue(question) : session.createTopic(topic));
         try {
             List<Object> ids = new ArrayList<>();
             for (Object item : Json.list(question.get("messages"))) {

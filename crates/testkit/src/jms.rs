@@ -174,7 +174,20 @@ impl Peer {
     ///
     /// When the broker refuses.
     pub async fn send(&mut self, queue: &str, messages: &[Message]) -> Result<Vec<String>> {
-        self.send_as(queue, messages, false).await
+        self.send_as(json!({ "queue": queue }), messages).await
+    }
+
+    /// Sends messages to a topic, as [`Peer::send`] does to a queue.
+    ///
+    /// # Errors
+    ///
+    /// When the broker refuses.
+    pub async fn send_to_topic(
+        &mut self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Vec<String>> {
+        self.send_as(json!({ "topic": topic }), messages).await
     }
 
     /// Sends messages with bodies that the client compresses with zlib.
@@ -187,18 +200,12 @@ impl Peer {
         queue: &str,
         messages: &[Message],
     ) -> Result<Vec<String>> {
-        self.send_as(queue, messages, true).await
+        self.send_as(json!({ "queue": queue, "compressed": true }), messages).await
     }
 
-    async fn send_as(
-        &mut self,
-        queue: &str,
-        messages: &[Message],
-        compressed: bool,
-    ) -> Result<Vec<String>> {
-        let messages: Vec<_> = messages.iter().map(Message::to_json).collect();
-        let question =
-            json!({ "do": "send", "queue": queue, "messages": messages, "compressed": compressed });
+    async fn send_as(&mut self, mut question: Json, messages: &[Message]) -> Result<Vec<String>> {
+        question["do"] = json!("send");
+        question["messages"] = messages.iter().map(Message::to_json).collect();
         let ids = self.ask(question).await?;
         serde_json::from_value(ids).context("Peer.java gave no list of ids")
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask brokers up|down`: a private RabbitMQ that stays until it is told to go.
+//! `cargo xtask brokers up|down`: a private RabbitMQ or ActiveMQ that stays until it is told to go.
 //!
 //! A server of the testkit ends with its process, so `up` leaves a process behind that does nothing
 //! but hold one, and `down` ends that process. It holds a lock on the file with its id, which tells
@@ -11,34 +11,55 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use gristmill_testkit::activemq::ActiveMqServer;
 use gristmill_testkit::rabbitmq::RabbitServer;
 
 use crate::workspace;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts RabbitMQ and prints its URL
-    Up,
+    /// Starts a broker and prints its URL
+    Up {
+        #[arg(default_value = "rabbitmq")]
+        kind: Kind,
+    },
     /// Ends it and removes its data
     Down,
     /// Holds the server for `up`
     #[command(hide = true)]
-    Hold,
+    Hold { kind: Kind },
 }
 
-/// Begins the line with which the holding process says that the server is ready.
-const READY: &str = "rabbitmq: ";
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    #[value(name = "rabbitmq")]
+    RabbitMq,
+    #[value(name = "activemq")]
+    ActiveMq,
+}
 
-pub(crate) fn run(command: Command) -> Result<()> {
-    match command {
-        Command::Up => up(),
-        Command::Down => down(),
-        Command::Hold => hold(),
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::ActiveMq => "activemq",
+        }
     }
 }
 
-fn up() -> Result<()> {
+/// Begins the line with which the holding process says that the server is ready.
+const READY: &str = "ready: ";
+
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up { kind } => up(kind),
+        Command::Down => down(),
+        Command::Hold { kind } => hold(kind),
+    }
+}
+
+fn up(kind: Kind) -> Result<()> {
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     if let Some(id) = running()? {
@@ -48,7 +69,7 @@ fn up() -> Result<()> {
     let errors = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let program = std::env::current_exe().context("cannot find this program to run it again")?;
     let mut holder = std::process::Command::new(program)
-        .args(["brokers", "hold"])
+        .args(["brokers", "hold", kind.name()])
         .current_dir(workspace::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -59,8 +80,8 @@ fn up() -> Result<()> {
     let output = holder.stdout.take().context("a child without an output")?;
     for line in BufReader::new(output).lines() {
         let line = line.context("cannot read from the process that holds the broker")?;
-        if line.starts_with(READY) {
-            println!("{line}\nend it with: cargo xtask brokers down");
+        if let Some(url) = line.strip_prefix(READY) {
+            println!("{}: {url}\nend it with: cargo xtask brokers down", kind.name());
             return Ok(());
         }
     }
@@ -80,7 +101,7 @@ fn down() -> Result<()> {
     Ok(())
 }
 
-fn hold() -> Result<()> {
+fn hold(kind: Kind) -> Result<()> {
     let path = id_file();
     let mut lock = OpenOptions::new()
         .create(true)
@@ -95,9 +116,18 @@ fn hold() -> Result<()> {
 
     let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
     runtime.block_on(async {
-        let server = RabbitServer::start().await?;
-        println!("{READY}{}", server.url("/"));
-        std::future::pending::<Result<()>>().await
+        match kind {
+            Kind::RabbitMq => {
+                let server = RabbitServer::start().await?;
+                println!("{READY}{}", server.url("/"));
+                std::future::pending().await
+            }
+            Kind::ActiveMq => {
+                let server = ActiveMqServer::start().await?;
+                println!("{READY}{}", server.url());
+                std::future::pending().await
+            }
+        }
     })
 }
 

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use gristmill_test_guests::{Answer, body, handler, records};
+use gristmill_test_guests::{Answer, body, handler, message_id, records};
 
 #[expect(clippy::disallowed_methods, reason = "sleeping is the behaviour shown")]
 fn handle_slowly(event: String) -> Answer {
@@ -12,7 +12,7 @@ fn handle_slowly(event: String) -> Answer {
     let sleep_ms = records.first().and_then(|first| body(first)["sleep_ms"].as_u64());
     thread::sleep(Duration::from_millis(sleep_ms.unwrap_or_default()));
     for record in &records {
-        println!("{}", record["basicProperties"]["messageId"].as_str().unwrap_or("none"));
+        println!("{}", message_id(record));
     }
     Ok(None)
 }

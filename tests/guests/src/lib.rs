@@ -38,11 +38,20 @@ macro_rules! handler {
     };
 }
 
-/// The records of a RabbitMQ event; none when `event` is anything else.
+/// The records of an event of either broker; none when `event` is anything else.
 pub fn records(event: &str) -> Vec<Value> {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
+    if let Some(records) = event["messages"].as_array() {
+        return records.clone();
+    }
     let Some(queues) = event["rmqMessagesByQueue"].as_object() else { return Vec::new() };
     queues.values().filter_map(Value::as_array).flatten().cloned().collect()
+}
+
+/// The id of a record's message; `none` when it has none.
+pub fn message_id(record: &Value) -> &str {
+    let id = record["messageID"].as_str();
+    id.or_else(|| record["basicProperties"]["messageId"].as_str()).unwrap_or("none")
 }
 
 /// The body of a record as JSON; null when it is anything else.
