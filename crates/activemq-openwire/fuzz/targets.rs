@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use activemq_openwire::bytes::{Bytes, BytesMut};
 use activemq_openwire::connection::{
-    Connection, ConsumerOptions, Event, PullTimeout, Settings, Settlement,
+    Connection, ConsumerKey, ConsumerOptions, Event, PullTimeout, Settings, Settlement, Tag,
 };
 use activemq_openwire::structures::{Destination, Message, MessageKind, Structure};
 use activemq_openwire::{Format, Frame, Limits, Opaque, PrimitiveMap, decode, encode};
@@ -71,6 +71,31 @@ fn look_into(message: &Message) {
     drop(message.message_id.as_ref().map(ToString::to_string));
 }
 
+/// Each kind of verdict in turn, for some more than one delivery or none.
+fn verdict(tag: Tag) -> Settlement {
+    let Tag(number) = tag;
+    let earlier = Tag(number.saturating_sub(3));
+    match number % 7 {
+        0 | 1 => Settlement::Individual(tag),
+        2 => Settlement::UpTo(earlier),
+        3 => Settlement::Range { first: earlier, last: tag },
+        4 => Settlement::Poison { tag, cause: Some("\0🦀".repeat(5_000)) },
+        5 => Settlement::Expired(tag),
+        _ => Settlement::Range { first: tag, last: earlier },
+    }
+}
+
+/// What an application might do at any time.
+fn command(connection: &mut Connection, key: ConsumerKey, step: usize) {
+    match step % 8 {
+        0 => drop(connection.pull(key, PullTimeout::Never)),
+        1 => drop(connection.set_prefetch(key, 7)),
+        2 => drop(connection.set_prefetch(key, 0)),
+        3 if step > 200 => drop(connection.close_consumer(key)),
+        _ => {}
+    }
+}
+
 /// A connection takes any bytes in any pieces, ends at most once, and keeps within bounds.
 ///
 /// The first byte says how far the peer keeps to the protocol; the rest is what it says then.
@@ -109,11 +134,13 @@ pub(crate) fn connection(data: &[u8]) {
             has_ended = matches!(event, Event::Closed(_));
             if let Event::Delivered(delivery) = event {
                 connection.hand(delivery.consumer, delivery.tag);
-                drop(connection.settle(delivery.consumer, &Settlement::Individual(delivery.tag)));
+                drop(connection.settle(delivery.consumer, &verdict(delivery.tag)));
             }
         }
         if let Some(key) = consumer {
-            assert!(connection.unsettled(key) <= 11);
+            // Twice the greatest prefetch, and a pull.
+            assert!(connection.unsettled(key) <= 15);
+            command(&mut connection, key, rest.len());
         }
         drop(connection.take_output(time));
     }
