@@ -105,7 +105,7 @@ async fn the_event_of_a_retry_differs_in_redelivered_only() {
 #[tokio::test]
 async fn an_endless_loop_is_cut_and_given_up_while_its_neighbour_works() {
     let server = ActiveMqServer::start().await.unwrap();
-    for queue in ["bad", "good"] {
+    for queue in ["bad", "good", DEAD_LETTERS] {
         server.create_queue(queue).await.unwrap();
     }
     send_texts(&server, "bad", ["{}"]).await;

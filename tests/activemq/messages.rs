@@ -51,7 +51,7 @@ async fn each_kind_arrives_as_it_should_or_is_a_dead_letter_with_its_cause() {
         ("an ObjectMessage", Body::Object(Value::Text("object".to_owned()))),
         ("a Message without a body", Body::Nothing),
     ];
-    let large = "größer ".repeat(100_000);
+    let large = "größer ".repeat(5_000);
     let mut sent = vec![full()];
     sent.extend(unsupported.iter().map(|(_, body)| Message::new(body.clone())));
     sent.push(Message::bytes((0..=255).collect::<Vec<u8>>()));

@@ -6,6 +6,10 @@ use activemq_openwire::client::{ConnectError, ReceiveError, RequestError};
 use activemq_openwire::connection::{CloseReason, Violation};
 use gristmill_broker::{SourceError, tls, with_causes};
 
+/// Between the names of user and queue, neither of which can hold it with its blanks: in ActiveMQ's
+/// authorization plugin, what a missing queue is refused with.
+const NOT_CREATED: &str = " is not authorized to create: ";
+
 /// A connection that did not come to be.
 pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
     if let ConnectError::LoginRefused { broker } = failed {
@@ -27,11 +31,17 @@ pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
 
 /// A consumer that did not come to be, on a connection that stood.
 pub(crate) fn consuming(error: &RequestError, queue: &str) -> SourceError {
+    let missing = |reason| SourceError::QueueMissing { queue: queue.to_owned(), reason };
     if let RequestError::MissingRight(refusal) = error {
-        return SourceError::ReadRefused { queue: queue.to_owned(), reason: refusal.to_string() };
+        let reason = refusal.to_string();
+        // The broker makes a queue when it is first consumed, unless this login may not have that.
+        if reason.contains(NOT_CREATED) {
+            return missing(reason);
+        }
+        return SourceError::ReadRefused { queue: queue.to_owned(), reason };
     }
     if let RequestError::UnknownDestination(refusal) = error {
-        return SourceError::QueueMissing { queue: queue.to_owned(), reason: refusal.to_string() };
+        return missing(refusal.to_string());
     }
     lost(error, queue)
 }

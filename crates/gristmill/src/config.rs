@@ -14,9 +14,13 @@
 mod advice;
 mod broker;
 mod credentials;
+mod endpoints;
 mod error;
+mod failover;
 mod function;
+mod mapping;
 mod plugins;
+mod queue_name;
 mod read;
 mod section;
 mod value;
@@ -29,10 +33,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use broker::{Address, BrokerConfig, TlsConfig};
+pub use broker::{Address, BrokerConfig, BrokerKind, TlsConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
 pub use function::{FunctionConfig, Variable};
+pub use gristmill_event::Profile as EventProfile;
 pub(crate) use plugins::check_name;
 pub use plugins::{PluginsConfig, Sidecar};
 pub use value::{parse_duration, parse_size};
@@ -92,10 +97,10 @@ pub enum LogFormat {
 pub struct MappingConfig {
     /// The broker, a key of [`Config::brokers`].
     pub broker: String,
-    /// The queue, 1 to 255 bytes.
+    /// The queue: 1 to 255 bytes on RabbitMQ, 1 to 65,535 on ActiveMQ.
     pub queue: String,
-    /// The virtual host that the queue is in, 1 to 255 bytes.
-    pub virtual_host: String,
+    /// The virtual host that the queue is in, 1 to 255 bytes; `None` on ActiveMQ, which has none.
+    pub virtual_host: Option<String>,
     /// The function, a key of [`Config::functions`].
     pub function: String,
     /// The most records in one event, 1 to 10,000.
@@ -112,9 +117,9 @@ pub struct MappingConfig {
     /// The greatest age of a record that the function still gets; `None`: any.
     pub maximum_record_age: Option<Duration>,
     /// How often the queue takes a message back before it deletes or dead-letters it; `None`: as
-    /// often as need be.
+    /// often as need be, which on ActiveMQ it always does.
     pub delivery_limit: Option<u32>,
-    /// Where given-up records go; `None`: nowhere, so that none is given up.
+    /// Where given-up records go; `None`, on RabbitMQ only: nowhere, so that none is given up.
     pub on_failure: Option<OnFailure>,
     /// Whether the mapping starts with the host.
     pub enabled: bool,
@@ -125,8 +130,9 @@ pub struct MappingConfig {
 /// Where given-up records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The host rejects them: they go to the queue's dead-letter exchange, and are deleted where
-    /// there is none.
+    /// Wherever the broker puts them. RabbitMQ moves what is rejected to the queue's dead-letter
+    /// exchange, and deletes it where there is none; ActiveMQ moves what is poisonous to its
+    /// dead-letter queue.
     Broker,
 }
 
@@ -181,8 +187,8 @@ impl Config {
         config
     }
 
-    /// What is allowed but seldom meant, one sentence each: credentials in a URL, mappings that
-    /// compete for one queue, functions without a mapping.
+    /// What is allowed but seldom meant, one sentence each: credentials and options in a URL,
+    /// mappings that compete for one queue, functions without a mapping.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         advice::advice(self)

@@ -1,4 +1,5 @@
-//! The connections of a host: one for each broker and virtual host, shared by its mappings.
+//! The connections of a host. With RabbitMQ there is one for each broker and virtual host, shared by its
+//! mappings; with ActiveMQ each mapping's source makes its own.
 //!
 //! What must never happen: two connections where one would do, a login read for a mapping that is
 //! disabled, or a connection that nobody uses any more left open.
@@ -9,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use gristmill_activemq::ActiveMq;
 use gristmill_broker::{LoginSource, SourceError};
-use gristmill_rabbitmq::{Address, CertificateFiles, ConnectionSettings, RabbitMq, TlsSettings};
+use gristmill_rabbitmq::RabbitMq;
 
-use crate::config::{BrokerConfig, Config, Credentials};
+use crate::config::{BrokerConfig, BrokerKind, Config, Credentials};
 use crate::loader::Environment;
 
 /// Far more than a handshake takes, and short enough that the next try is soon.
@@ -20,6 +22,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker's name and a virtual host: what mappings must share to share a connection.
 type Key = (String, String);
+
+/// How a mapping's broker is reached.
+#[derive(Debug, Clone)]
+pub(crate) enum Connection {
+    RabbitMq(Arc<RabbitMq>),
+    ActiveMq(ActiveMq),
+}
 
 /// The connections of a host, each made when it is first asked for.
 pub(crate) struct Connections {
@@ -41,18 +50,21 @@ impl Connections {
         name: &str,
         broker: &BrokerConfig,
         virtual_host: &str,
-    ) -> Arc<RabbitMq> {
+    ) -> Connection {
+        let login = login(broker.credentials.clone(), Arc::clone(&self.environment));
+        if let BrokerKind::ActiveMq { .. } = broker.kind {
+            return Connection::ActiveMq(ActiveMq::new(activemq(broker, login)));
+        }
         let key = (name.to_owned(), virtual_host.to_owned());
         if let Some((settings, connection)) = self.open.get(&key)
             && settings == broker
         {
-            return Arc::clone(connection);
+            return Connection::RabbitMq(Arc::clone(connection));
         }
-        let login = login(broker.credentials.clone(), Arc::clone(&self.environment));
-        let connection = RabbitMq::new(connection_settings(name, broker, virtual_host, login));
+        let connection = RabbitMq::new(rabbitmq(name, broker, virtual_host, login));
         let before = self.open.insert(key, (broker.clone(), Arc::clone(&connection)));
         self.replaced.extend(before.map(|(_, replaced)| replaced));
-        connection
+        Connection::RabbitMq(connection)
     }
 
     /// Takes out the connections that no mapping has any more, to be closed.
@@ -84,28 +96,40 @@ pub async fn probe_brokers(
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> Vec<SourceError> {
     let mut connections = Connections::new(Arc::new(environment));
+    let mut separate = BTreeMap::new();
     for mapping in config.mappings.values().filter(|mapping| mapping.enabled) {
-        if let Some(broker) = config.brokers.get(&mapping.broker) {
-            connections.get(&mapping.broker, broker, &mapping.virtual_host);
+        let Some(broker) = config.brokers.get(&mapping.broker) else { continue };
+        let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
+        let connection = connections.get(&mapping.broker, broker, virtual_host);
+        if let Connection::ActiveMq(broker) = connection {
+            separate.insert(&mapping.broker, broker);
         }
     }
     let mut failures = Vec::new();
     for connection in connections.take_unused() {
         failures.extend(connection.probe().await.err());
     }
+    for broker in separate.into_values() {
+        failures.extend(broker.probe().await.err());
+    }
     failures
 }
 
 fn login(credentials: Credentials, environment: Environment) -> LoginSource {
-    LoginSource::new(move || Ok(credentials.resolve(|name| environment(name))?))
+    LoginSource::new(move || {
+        let login = credentials.resolve(|name| environment(name))?;
+        Ok(login.ok_or("the broker's `credentials` name none")?)
+    })
 }
 
-fn connection_settings(
+fn rabbitmq(
     name: &str,
     broker: &BrokerConfig,
     virtual_host: &str,
     login: LoginSource,
-) -> ConnectionSettings {
+) -> gristmill_rabbitmq::ConnectionSettings {
+    use gristmill_rabbitmq::{Address, CertificateFiles, ConnectionSettings, TlsSettings};
+
     let addresses = broker.addresses.iter();
     ConnectionSettings {
         addresses: addresses
@@ -125,6 +149,30 @@ fn connection_settings(
         heartbeat_s: u16::try_from(broker.heartbeat.as_secs()).unwrap_or(u16::MAX),
         connect_timeout: CONNECT_TIMEOUT,
         connection_name: connection_name(name),
+    }
+}
+
+fn activemq(broker: &BrokerConfig, login: LoginSource) -> gristmill_activemq::ConnectionSettings {
+    use gristmill_activemq::{Address, CertificateFiles, ConnectionSettings, TlsSettings};
+
+    let address = |address: &crate::config::Address| Address {
+        host: address.host.clone(),
+        port: address.port,
+        tls: broker.tls.is_some(),
+    };
+    let tls = broker.tls.clone().unwrap_or_default();
+    ConnectionSettings {
+        addresses: broker.addresses.iter().map(address).collect(),
+        tls: TlsSettings {
+            ca: tls.ca,
+            server_name: tls.server_name,
+            certificate: tls
+                .certificate
+                .map(|(certificate, key)| CertificateFiles { certificate, key }),
+        },
+        login: (broker.credentials != Credentials::None).then_some(login),
+        heartbeat: broker.heartbeat,
+        connect_timeout: CONNECT_TIMEOUT,
     }
 }
 

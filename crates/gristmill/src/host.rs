@@ -275,8 +275,9 @@ impl Tasks {
         let Some(plan) = &mapping.plan else { return };
         let stop = self.stop.child_token();
         let (broker, function) = (&plan.mapping.broker, &plan.mapping.function);
+        let virtual_host = plan.mapping.virtual_host.as_deref().unwrap_or_default();
         let life = Life {
-            connection: self.connections.get(broker, &plan.broker, &plan.mapping.virtual_host),
+            connection: self.connections.get(broker, &plan.broker, virtual_host),
             function: self.handle.functions.get(function, &plan.function),
             plan: Arc::clone(plan),
             board: Arc::clone(&mapping.board),

@@ -11,14 +11,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gristmill_broker::{StopCode, with_causes};
+use gristmill_broker::{Source, StopCode, with_causes};
 use gristmill_mapping::status::{Board, Change};
 use gristmill_mapping::{Finished, Lanes, Mapping, Ports};
-use gristmill_rabbitmq::RabbitMq;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::connections::Connection;
 use crate::function::{HostFunction, Readiness};
 use crate::held::HoldFile;
 use crate::plan::Plan;
@@ -29,7 +29,7 @@ use crate::watch::{Bell, Watch};
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) connection: Arc<RabbitMq>,
+    pub(crate) connection: Connection,
     pub(crate) function: Arc<HostFunction>,
     pub(crate) board: Arc<Board>,
     pub(crate) guests: Lanes,
@@ -121,6 +121,24 @@ impl Life {
     }
 
     async fn work(&self, hold: Arc<HoldFile>, stop: CancellationToken) -> Option<Finished> {
+        match &self.connection {
+            Connection::RabbitMq(broker) => {
+                let source = broker.source(self.plan.rabbitmq_source());
+                self.work_on(source, hold, stop).await
+            }
+            Connection::ActiveMq(broker) => {
+                let source = broker.source(self.plan.activemq_source());
+                self.work_on(source, hold, stop).await
+            }
+        }
+    }
+
+    async fn work_on(
+        &self,
+        source: impl Source,
+        hold: Arc<HoldFile>,
+        stop: CancellationToken,
+    ) -> Option<Finished> {
         let nudge = Arc::new(Notify::new());
         let ports = Ports {
             guests: self.guests.clone(),
@@ -128,7 +146,6 @@ impl Life {
             hold,
             nudge: Arc::clone(&nudge),
         };
-        let source = self.connection.source(self.plan.source_settings());
         let settings = self.plan.settings()?;
         let mapping = Mapping::new(settings, source, Arc::clone(&self.function), ports);
         let mut secrets = Watch::files(&self.bell, self.plan.secrets());

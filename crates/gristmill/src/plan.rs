@@ -12,11 +12,11 @@ use gristmill_event::{EVENT_BYTES_MAX, Envelope};
 use gristmill_mapping::backoff::Backoff;
 use gristmill_mapping::consumer_timeout::latest_start;
 use gristmill_mapping::{BatchLimits, GiveUp, Settings};
-use gristmill_rabbitmq::SourceSettings;
 use uuid::Uuid;
 
 use crate::config::{
-    BrokerConfig, Config, Credentials, FunctionConfig, MappingConfig, OnFailure, Variable,
+    BrokerConfig, BrokerKind, Config, Credentials, FunctionConfig, MappingConfig, OnFailure,
+    Variable,
 };
 
 /// One mapping of a configuration, with everything that it refers to.
@@ -84,12 +84,24 @@ impl Plan {
         Uuid::new_v5(uuid, settings.as_bytes())
     }
 
-    pub(crate) fn source_settings(&self) -> SourceSettings {
-        SourceSettings {
+    pub(crate) fn rabbitmq_source(&self) -> gristmill_rabbitmq::SourceSettings {
+        gristmill_rabbitmq::SourceSettings {
             queue: self.mapping.queue.clone(),
-            consumer_tag: format!("gristmill-{}", self.uuid),
+            consumer_tag: self.consumer_name(),
             prefetch: self.mapping.prefetch,
         }
+    }
+
+    pub(crate) fn activemq_source(&self) -> gristmill_activemq::SourceSettings {
+        gristmill_activemq::SourceSettings {
+            queue: self.mapping.queue.clone(),
+            client_id: self.consumer_name(),
+            prefetch: self.mapping.prefetch,
+        }
+    }
+
+    fn consumer_name(&self) -> String {
+        format!("gristmill-{}", self.uuid)
     }
 
     /// `None` where the rules that broker, function and mapping keep together are broken, which the
@@ -97,10 +109,22 @@ impl Plan {
     pub(crate) fn settings(&self) -> Option<Settings> {
         let Self { mapping, broker, function, .. } = self;
         let window = mapping.maximum_batching_window;
+        let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
+        let (envelope, retry, latest_start) = match broker.kind {
+            BrokerKind::RabbitMq { consumer_timeout } => (
+                Envelope::rabbitmq(&self.arn, &mapping.queue, virtual_host),
+                Backoff::RETRY,
+                latest_start(consumer_timeout, window, function.timeout)?,
+            ),
+            // It leaves a delivery unsettled for as long as the consumer is there.
+            BrokerKind::ActiveMq { event_profile } => {
+                (Envelope::activemq(&self.arn, event_profile), Backoff::REDELIVERY, Duration::MAX)
+            }
+        };
         Some(Settings {
             name: self.name.clone(),
             queue: mapping.queue.clone(),
-            envelope: Envelope::rabbitmq(&self.arn, &mapping.queue, &mapping.virtual_host),
+            envelope,
             batch: BatchLimits {
                 records_max: NonZeroUsize::from(mapping.batch_size),
                 bytes_max: EVENT_BYTES_MAX,
@@ -108,8 +132,8 @@ impl Plan {
             },
             prefetch: mapping.prefetch,
             maximum_concurrency: NonZeroUsize::from(mapping.maximum_concurrency),
-            retry: Backoff::RETRY,
-            latest_start: latest_start(broker.consumer_timeout, window, function.timeout)?,
+            retry,
+            latest_start,
             give_up: GiveUp {
                 maximum_retry_attempts: mapping.maximum_retry_attempts,
                 maximum_record_age: mapping.maximum_record_age,

@@ -31,8 +31,8 @@ pub struct MappingStatus {
     pub broker: String,
     /// Its queue.
     pub queue: String,
-    /// The virtual host that the queue is in.
-    pub virtual_host: String,
+    /// The virtual host that the queue is in, where its broker has such.
+    pub virtual_host: Option<String>,
     /// The name of its function.
     pub function: String,
     /// Whether the configuration wants it to work.

@@ -3,11 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::function::overlaps;
-use super::{Config, Credentials, MappingConfig, OnFailure};
+use super::{BrokerConfig, BrokerKind, Config, Credentials, MappingConfig, OnFailure};
+
+/// Options of Java's client that a key does the work of. What ends with a dot is a family.
+const INSTEAD: [(&str, &str); 5] = [
+    ("jms.password", "`credentials`"),
+    ("jms.prefetchPolicy.", "`prefetch` in the mapping"),
+    ("jms.redeliveryPolicy.maximumRedeliveries", "`maximum_retry_attempts` in the mapping"),
+    ("jms.userName", "`credentials`"),
+    ("wireFormat.maxInactivityDuration", "a third of it as `heartbeat`"),
+];
 
 /// One sentence for each finding: brokers first, then mappings, then functions.
 pub(super) fn advice(config: &Config) -> Vec<String> {
     let mut advice = credentials_in_urls(config);
+    advice.extend(options_in_urls(config));
     advice.extend(competing_mappings(config));
     advice.extend(rejecting_mappings(config));
     advice.extend(unused_functions(config));
@@ -28,6 +38,32 @@ fn credentials_in_urls(config: &Config) -> Vec<String> {
         .collect()
 }
 
+/// Options of Java's client in a URL. Only their names are known here, and only they are told.
+fn options_in_urls(config: &Config) -> Vec<String> {
+    let has_some = |broker: &BrokerConfig| !broker.ignored_options.is_empty();
+    let brokers = config.brokers.iter().filter(|(_, broker)| has_some(broker));
+    let option = |name: &String| match INSTEAD.iter().find(|(java, _)| is_option(name, java)) {
+        Some((_, instead)) => format!("`{name}` (write {instead})"),
+        None => format!("`{name}`"),
+    };
+    brokers
+        .map(|(name, broker)| {
+            let options: Vec<String> = broker.ignored_options.iter().map(option).collect();
+            format!(
+                "broker.{name} has options in its URL that are passed over; take them out: {}",
+                options.join(", ")
+            )
+        })
+        .collect()
+}
+
+/// Whether an option is the one of this name, or, where that ends with a dot, one of that family.
+/// Options of all addresses of a `failover:` are written `nested.NAME`.
+fn is_option(written: &str, name: &str) -> bool {
+    let written = written.strip_prefix("nested.").unwrap_or(written);
+    if name.ends_with('.') { written.starts_with(name) } else { written == name }
+}
+
 /// Mappings on one queue. Disabled ones take nothing and are left out.
 fn competing_mappings(config: &Config) -> Vec<String> {
     let mut by_queue: BTreeMap<_, Vec<String>> = BTreeMap::new();
@@ -38,18 +74,27 @@ fn competing_mappings(config: &Config) -> Vec<String> {
     let shared = by_queue.into_iter().filter(|(_, mappings)| mappings.len() > 1);
     shared
         .map(|((broker, virtual_host, queue), mappings)| {
+            let place = match virtual_host {
+                Some(virtual_host) => format!(" (virtual host {virtual_host:?})"),
+                None => String::new(),
+            };
             format!(
-                "{} compete for the messages of the queue {queue:?} of broker.{broker} \
-                 (virtual host {virtual_host:?}): each message goes to one of them only",
+                "{} compete for the messages of the queue {queue:?} of broker.{broker}{place}: each \
+                 message goes to one of them only",
                 mappings.join(" and ")
             )
         })
         .collect()
 }
 
-/// Mappings that reject. AMQP does not tell a consumer whether a reject moves or deletes.
+/// Mappings that reject. AMQP does not tell a consumer whether a reject moves or deletes; ActiveMQ
+/// always has a dead-letter queue.
 fn rejecting_mappings(config: &Config) -> Vec<String> {
-    let rejects = |mapping: &MappingConfig| mapping.on_failure == Some(OnFailure::Broker);
+    let is_rabbitmq = |broker: &BrokerConfig| matches!(broker.kind, BrokerKind::RabbitMq { .. });
+    let rejects = |mapping: &MappingConfig| {
+        mapping.on_failure == Some(OnFailure::Broker)
+            && config.brokers.get(&mapping.broker).is_some_and(is_rabbitmq)
+    };
     let mappings = config.mappings.iter().filter(|(_, mapping)| rejects(mapping));
     mappings
         .map(|(name, mapping)| {

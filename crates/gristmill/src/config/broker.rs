@@ -1,32 +1,22 @@
-//! The section `[broker.NAME]`: where a broker is, how to log in, and what it expects of a consumer.
-//!
-//! A URL may hold a password, and one that is misspelt may hold it anywhere, so no error here quotes
-//! any part of a URL.
+//! The section `[broker.NAME]`: what kind of broker it is, how to log in, and what it expects of a
+//! consumer. Where it is stands in [`endpoints`].
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use toml::Spanned;
+use gristmill_event::Profile as EventProfile;
 use toml::de::DeValue;
-use url::{Host, Url};
-
-use gristmill_broker::{Login, Secret};
+use url::Host;
 
 use super::credentials::Credentials;
+use super::endpoints::{self, Endpoints};
 use super::section::Section;
 use super::value;
 
-/// The broker types of this version.
-const TYPES: [&str; 1] = ["rabbitmq"];
-
-/// The ports of AMQP without and with TLS, as registered with IANA.
-const AMQP_PORT: u16 = 5672;
-const AMQPS_PORT: u16 = 5671;
-
-/// The most addresses of a broker, each of which may cost a connect its whole timeout.
-const ADDRESSES_MAX: usize = 16;
+/// A third of ActiveMQ's own `MaxInactivityDuration` of 30 s, and short enough for RabbitMQ.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// RabbitMQ's own default ("Delivery Acknowledgement Timeout").
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -35,22 +25,67 @@ const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 const CONSUMER_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(61)..=Duration::from_secs(365 * 24 * 3600);
 
-/// A RabbitMQ broker.
+/// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
     /// Where it listens; tried in turn. At least one.
     pub addresses: Vec<Address>,
-    /// How to encrypt, where the URLs begin with amqps.
+    /// How to encrypt, where the URLs begin with amqps or ssl.
     pub tls: Option<TlsConfig>,
     /// Where the login stands.
     pub credentials: Credentials,
     /// The ARN that events give, where the file sets it; otherwise
     /// [`Config::default_arn`](super::Config::default_arn).
     pub arn: Option<String>,
-    /// The AMQP heartbeat, in whole seconds from 1 s to 1 h.
+    /// How often either side proves that it lives, in whole seconds from 1 s to 1 h: the heartbeat of
+    /// AMQP, and a third of OpenWire's `MaxInactivityDuration`.
     pub heartbeat: Duration,
-    /// How long the broker lets a consumer leave a delivery unsettled: more than a minute.
-    pub consumer_timeout: Duration,
+    /// What kind of broker it is, with what that kind alone has.
+    pub kind: BrokerKind,
+    /// The names of the options in the URLs, none of which means anything here.
+    pub ignored_options: BTreeSet<String>,
+}
+
+/// The kinds of brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// RabbitMQ, over AMQP 0-9-1.
+    RabbitMq {
+        /// How long the broker lets a consumer leave a delivery unsettled: more than a minute.
+        consumer_timeout: Duration,
+    },
+    /// ActiveMQ Classic, over OpenWire.
+    ActiveMq {
+        /// How events of its messages are spelt.
+        event_profile: EventProfile,
+    },
+}
+
+/// What `type` says, by which the other keys are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BrokerType {
+    RabbitMq,
+    ActiveMq,
+}
+
+impl BrokerType {
+    pub(super) const ALL: [Self; 2] = [Self::RabbitMq, Self::ActiveMq];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::ActiveMq => "activemq",
+        }
+    }
+}
+
+impl BrokerConfig {
+    pub(super) fn broker_type(&self) -> BrokerType {
+        match self.kind {
+            BrokerKind::RabbitMq { .. } => BrokerType::RabbitMq,
+            BrokerKind::ActiveMq { .. } => BrokerType::ActiveMq,
+        }
+    }
 }
 
 /// Where a broker, or one node of it, listens.
@@ -74,88 +109,110 @@ pub struct TlsConfig {
 }
 
 /// Reads one broker. Relative paths are taken from `folder`.
-pub(super) fn read(mut section: Section<'_, '_>, folder: &Path) -> Option<BrokerConfig> {
-    let kind = section.required("type", "\"rabbitmq\"", broker_type);
-    let endpoints = endpoints(&mut section);
-    let url_login = endpoints.as_ref().and_then(|endpoints| endpoints.login.clone());
+///
+/// Gives the type also of a broker with problems, so that its mappings are read by the right rules.
+pub(super) fn read(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+) -> Option<(BrokerType, Option<BrokerConfig>)> {
+    let broker_type = section.required("type", "\"rabbitmq\" or \"activemq\"", broker_type);
+    let endpoints = endpoints::take(&mut section, broker_type);
+    let has_url_login = endpoints.as_ref().is_some_and(|endpoints| endpoints.login.is_some());
     let credentials = section.optional("credentials", |value| {
         let credentials = credentials(value, folder)?;
-        match url_login {
-            Some(_) => Err("the URL holds credentials too; take them out of the URL".to_owned()),
-            None => Ok(credentials),
+        if has_url_login {
+            return Err("the URL holds credentials too; take them out of the URL".to_owned());
         }
+        Ok(credentials)
     });
     let arn = section.optional("arn", arn);
-    let heartbeat = section.or("heartbeat", Duration::from_secs(10), heartbeat);
-    let consumer_timeout = section.or("consumer_timeout", CONSUMER_TIMEOUT, |value| {
-        value::duration_in(value, CONSUMER_TIMEOUTS)
-    });
+    let heartbeat = section.or("heartbeat", HEARTBEAT, |value| heartbeat(value, broker_type));
+    let kind = kind(&mut section, broker_type);
     let encrypted = endpoints.as_ref().is_none_or(|endpoints| endpoints.encrypted);
-    let tls = tls(&mut section, folder, encrypted);
+    let tls = tls(&mut section, folder, encrypted, broker_type);
     section.finish();
 
-    kind?;
-    let Endpoints { addresses, login, encrypted } = endpoints?;
-    let credentials = credentials.unwrap_or(login.map_or(Credentials::Guest, Credentials::Url));
-    let tls = encrypted.then_some(tls);
-    Some(BrokerConfig { addresses, tls, credentials, arn, heartbeat, consumer_timeout })
-}
-
-/// Where all of a broker's URLs point.
-struct Endpoints {
-    addresses: Vec<Address>,
-    login: Option<Login>,
-    encrypted: bool,
-}
-
-/// Takes `url` or `urls`, one of which has to be there.
-fn endpoints(section: &mut Section<'_, '_>) -> Option<Endpoints> {
-    if !section.has("urls") {
-        let url = section.required("url", "the broker's URL, amqp://HOST:PORT", endpoint);
-        // Known, so that a slip of the keys finds it.
-        section.optional("urls", |_| Ok(()));
-        return url.and_then(|endpoint| together(vec![endpoint]).ok());
-    }
-    section.optional("url", |_| -> Result<(), String> {
-        Err("`urls` is there too; write the one or the other".to_owned())
-    });
-    section.optional("urls", |value| {
-        let DeValue::Array(urls) = value else {
-            return Err(value::wrong_type(value, "an array of URLs"));
+    let broker_type = broker_type?;
+    let broker = endpoints.zip(kind).map(|(endpoints, kind)| {
+        let Endpoints { addresses, login, encrypted, options } = endpoints;
+        let nowhere = match broker_type {
+            BrokerType::RabbitMq => Credentials::Guest,
+            BrokerType::ActiveMq => Credentials::None,
         };
-        if urls.is_empty() || urls.len() > ADDRESSES_MAX {
-            return Err(format!("has {} URLs, but has to have 1 to {ADDRESSES_MAX}", urls.len()));
+        BrokerConfig {
+            addresses,
+            tls: encrypted.then_some(tls),
+            credentials: credentials.unwrap_or(login.map_or(nowhere, Credentials::Url)),
+            arn,
+            heartbeat,
+            kind,
+            ignored_options: options,
         }
-        let read = |(number, url): (usize, &Spanned<DeValue<'_>>)| {
-            endpoint(url.get_ref()).map_err(|message| format!("URL {}: {message}", number + 1))
-        };
-        together(urls.iter().enumerate().map(read).collect::<Result<_, String>>()?)
-    })
+    });
+    Some((broker_type, broker))
 }
 
-/// Several URLs are one broker: they agree in all but the address.
-fn together(endpoints: Vec<Endpoint>) -> Result<Endpoints, String> {
-    let first = endpoints.first().map(|first| (first.login.clone(), first.encrypted));
-    let (login, encrypted) = first.unwrap_or_default();
-    if endpoints.iter().any(|endpoint| endpoint.encrypted != encrypted) {
-        return Err("have to begin all with amqp:// or all with amqps://".to_owned());
+/// Takes the keys that one type has and the other has not.
+fn kind(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) -> Option<BrokerKind> {
+    match broker_type {
+        Some(BrokerType::RabbitMq) => {
+            section.refuse(
+                "event_profile",
+                "is for the type \"activemq\", whose event is spelt in two ways; that of RabbitMQ \
+                 has one form: take it out",
+            );
+            let consumer_timeout = section.or("consumer_timeout", CONSUMER_TIMEOUT, |value| {
+                value::duration_in(value, CONSUMER_TIMEOUTS)
+            });
+            Some(BrokerKind::RabbitMq { consumer_timeout })
+        }
+        Some(BrokerType::ActiveMq) => {
+            section.refuse(
+                "consumer_timeout",
+                "is for the type \"rabbitmq\"; ActiveMQ lets a consumer leave a message unsettled \
+                 for as long as it is connected: take it out",
+            );
+            let event_profile = section.or("event_profile", EventProfile::default(), event_profile);
+            Some(BrokerKind::ActiveMq { event_profile })
+        }
+        // Which of them it may have is not known.
+        None => {
+            section.optional("consumer_timeout", |_| Ok(()));
+            section.optional("event_profile", |_| Ok(()));
+            None
+        }
     }
-    if endpoints.iter().any(|endpoint| endpoint.login != login) {
-        return Err("have different credentials; write the same into each, or none".to_owned());
+}
+
+fn event_profile(value: &DeValue<'_>) -> Result<EventProfile, String> {
+    match value::string(value)? {
+        "documented" => Ok(EventProfile::Documented),
+        "observed" => Ok(EventProfile::Observed),
+        other => {
+            let hint = value::hint(other, ["documented", "observed"].into_iter());
+            Err(format!("there is no event profile {other:?}; {hint}"))
+        }
     }
-    let addresses = endpoints.into_iter().map(|endpoint| endpoint.address).collect();
-    Ok(Endpoints { addresses, login, encrypted })
 }
 
 /// Takes the table `tls`.
-fn tls(section: &mut Section<'_, '_>, folder: &Path, encrypted: bool) -> TlsConfig {
+fn tls(
+    section: &mut Section<'_, '_>,
+    folder: &Path,
+    encrypted: bool,
+    broker_type: Option<BrokerType>,
+) -> TlsConfig {
     if !section.has("tls") {
         section.optional("tls", |_| Ok(()));
         return TlsConfig::default();
     }
     let mut table = section.table("tls");
     if !encrypted {
-        table.problem("is for amqps:// only; write that in the URL, or take `tls` out".to_owned());
+        let scheme = match broker_type {
+            Some(BrokerType::ActiveMq) => "ssl://",
+            Some(BrokerType::RabbitMq) | None => "amqps://",
+        };
+        table.problem(format!("is for {scheme} only; write that in the URL, or take `tls` out"));
     }
     let ca = table.optional("ca", |value| value::path(value, folder));
     let server_name = table.optional("server_name", server_name);
@@ -181,79 +238,13 @@ fn server_name(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-fn broker_type(value: &DeValue<'_>) -> Result<(), String> {
+fn broker_type(value: &DeValue<'_>) -> Result<BrokerType, String> {
     let written = value::string(value)?;
-    if TYPES.contains(&written) {
-        return Ok(());
+    if let Some(found) = BrokerType::ALL.into_iter().find(|known| known.name() == written) {
+        return Ok(found);
     }
-    let hint = value::hint(written, TYPES.into_iter());
+    let hint = value::hint(written, BrokerType::ALL.into_iter().map(BrokerType::name));
     Err(format!("this version has no broker type {written:?}; {hint}"))
-}
-
-/// What a URL says.
-struct Endpoint {
-    address: Address,
-    login: Option<Login>,
-    encrypted: bool,
-}
-
-fn endpoint(value: &DeValue<'_>) -> Result<Endpoint, String> {
-    let written = value::string(value)?;
-    let url = Url::parse(written).map_err(|error| {
-        // The parser's errors are constant texts, such as "invalid port number".
-        format!("is not a URL ({error}); write amqp://HOST:PORT, with %XX for special characters")
-    })?;
-    if let Some(refusal) = url_refusal(&url) {
-        return Err(refusal.to_owned());
-    }
-    let host = match url.host() {
-        Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        Some(Host::Domain(_)) | None => {
-            return Err("has no host; write amqp://HOST:PORT".to_owned());
-        }
-    };
-    let encrypted = url.scheme() == "amqps";
-    let port = url.port().unwrap_or(if encrypted { AMQPS_PORT } else { AMQP_PORT });
-    Ok(Endpoint { address: Address { host, port }, login: url_login(&url)?, encrypted })
-}
-
-/// What a URL holds that it may not.
-fn url_refusal(url: &Url) -> Option<&'static str> {
-    if !["amqp", "amqps"].contains(&url.scheme()) {
-        Some("has to begin with amqp:// or amqps://")
-    } else if !url.path().is_empty() {
-        Some(
-            "has a path; take it off, slash included: a mapping names its virtual host in \
-             `virtual_host`, and a `/` of the password is written %2F",
-        )
-    } else if url.query().is_some() || url.fragment().is_some() {
-        Some(
-            "has a `?` or `#`; take off what begins there, or, in the password, write %3F for `?` \
-             and %23 for `#`",
-        )
-    } else if url.port() == Some(0) {
-        Some("has the port 0; write one from 1 to 65535, or none for 5672 (amqps: 5671)")
-    } else {
-        None
-    }
-}
-
-fn url_login(url: &Url) -> Result<Option<Login>, String> {
-    let decode = |part: &str| match percent_decode_str(part).decode_utf8() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => Err("has credentials that are not UTF-8 once decoded".to_owned()),
-    };
-    match (url.username(), url.password()) {
-        ("", None) => Ok(None),
-        ("", Some(_)) => Err("has a password but no user name; write both, or neither".to_owned()),
-        (_, None) => Err("has a user name but no password; write both, or neither".to_owned()),
-        (username, Some(password)) => Ok(Some(Login {
-            username: decode(username)?,
-            password: Secret::new(decode(password)?),
-        })),
-    }
 }
 
 /// Where credentials stand. What was written is not quoted: it may be a password.
@@ -280,12 +271,15 @@ fn arn(value: &DeValue<'_>) -> Result<String, String> {
 
 /// AMQP counts heartbeats in seconds (`connection.tune`). Beyond an hour, a dead connection would
 /// go unnoticed for longer than any function runs.
-fn heartbeat(value: &DeValue<'_>) -> Result<Duration, String> {
+fn heartbeat(value: &DeValue<'_>, broker_type: Option<BrokerType>) -> Result<Duration, String> {
     let range = Duration::from_secs(1)..=Duration::from_secs(3600);
     let heartbeat = value::duration_in(value, range)?;
     if heartbeat.subsec_millis() == 0 {
-        Ok(heartbeat)
-    } else {
-        Err(format!("{} is not whole seconds, in which AMQP counts", value::string(value)?))
+        return Ok(heartbeat);
     }
+    let why = match broker_type {
+        Some(BrokerType::RabbitMq) => ", in which AMQP counts",
+        Some(BrokerType::ActiveMq) | None => "",
+    };
+    Err(format!("{} is not whole seconds{why}", value::string(value)?))
 }

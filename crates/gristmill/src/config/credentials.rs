@@ -17,6 +17,8 @@ pub enum Credentials {
     /// Nowhere: the login is `guest` with the password `guest`, as RabbitMQ comes. RabbitMQ takes it
     /// only from its own machine unless told otherwise (Access Control guide, `loopback_users`).
     Guest,
+    /// Nowhere, and there is none: an ActiveMQ that asks nobody who he is, as it comes.
+    None,
     /// In the broker's URL.
     Url(Login),
     /// In the environment variable of this name, as JSON.
@@ -26,7 +28,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// Reads the login. `environment` looks up a variable, for which a program passes
+    /// Reads the login, `None` where there is none. `environment` looks up a variable, for which a program passes
     /// `|name| std::env::var(name).ok()`.
     ///
     /// The JSON is `{"username": …, "password": …}`; other fields are passed over, since secret
@@ -38,25 +40,26 @@ impl Credentials {
     pub fn resolve(
         &self,
         environment: impl FnOnce(&str) -> Option<String>,
-    ) -> Result<Login, CredentialsError> {
-        match self {
-            Self::Guest => Ok(Login {
-                username: "guest".to_owned(),
-                password: Secret::new("guest".to_owned()),
-            }),
-            Self::Url(login) => Ok(login.clone()),
+    ) -> Result<Option<Login>, CredentialsError> {
+        let login = match self {
+            Self::None => return Ok(None),
+            Self::Guest => {
+                Login { username: "guest".to_owned(), password: Secret::new("guest".to_owned()) }
+            }
+            Self::Url(login) => login.clone(),
             Self::Environment(variable) => {
                 let json = environment(variable)
                     .ok_or_else(|| CredentialsError::NotSet { variable: variable.clone() })?;
-                login_from_json(&json, || format!("the environment variable {variable}"))
+                login_from_json(&json, || format!("the environment variable {variable}"))?
             }
             Self::File(path) => {
                 let json = std::fs::read_to_string(path).map_err(|source| {
                     CredentialsError::Unreadable { path: path.clone(), source }
                 })?;
-                login_from_json(&json, || format!("the file {}", path.display()))
+                login_from_json(&json, || format!("the file {}", path.display()))?
             }
-        }
+        };
+        Ok(Some(login))
     }
 }
 

@@ -15,8 +15,10 @@ use toml::de::DeValue;
 
 use super::error::Problems;
 use super::section::Section;
-use super::{Config, ConfigError, FunctionConfig, HostConfig, MappingConfig, Variable};
-use super::{function, read, value};
+use super::{
+    BrokerConfig, Config, ConfigError, FunctionConfig, HostConfig, MappingConfig, Variable,
+};
+use super::{function, mapping, read, value};
 
 /// What a sidecar may not hold, although a function's section may.
 const OPERATORS_ONLY: [&str; 7] = [
@@ -213,9 +215,9 @@ fn sidecar(
     };
     let functions = BTreeMap::from([(name.to_owned(), function.clone())]);
     let (_, mappings) = root.table("mapping").each(|mut section| {
-        let mapping = mapping(&mut section, name, config, plugins);
+        let mapping = sidecar_mapping(&mut section, name, config, plugins);
         if let Some(mapping) = &mapping {
-            read::together(&mut section, mapping, &config.brokers, &functions);
+            mapping::together(&mut section, mapping, &config.brokers, &functions);
         }
         section.finish();
         mapping
@@ -223,7 +225,7 @@ fn sidecar(
     for (other, mapping) in &config.mappings {
         let broker = config.brokers.get(&mapping.broker);
         if mapping.function == name
-            && broker.is_some_and(|broker| !read::fits(mapping, broker, &function))
+            && broker.is_some_and(|broker| !mapping::fits(mapping, broker, &function))
         {
             root.problem(format!("its timeout is too long for mapping.{other} of gristmill.toml"));
         }
@@ -234,7 +236,7 @@ fn sidecar(
 }
 
 /// Takes a mapping of a sidecar.
-fn mapping(
+fn sidecar_mapping(
     section: &mut Section<'_, '_>,
     function: &str,
     config: &Config,
@@ -253,7 +255,9 @@ fn mapping(
     section
         .refuse("function", &format!("is {function}, the handler beside this file; take it out"));
     section.refuse("uuid", "is for gristmill.toml only; take it out");
-    read::mapping(section, broker, Some(function.to_owned()), None)
+    let settings = broker.as_ref().and_then(|name| config.brokers.get(name));
+    let broker_type = settings.map(BrokerConfig::broker_type);
+    mapping::read(section, broker, broker_type, Some(function.to_owned()), None)
 }
 
 fn not_in_section(section: Option<&FunctionConfig>, name: &str) -> Result<(), String> {

@@ -2,11 +2,13 @@
 //!
 //! What must never happen: a value differs from what the file says.
 
+use std::time::Duration;
+
 use insta::{assert_debug_snapshot, assert_snapshot};
 use uuid::Uuid;
 
 use crate::{FULL, consumer_timeout, parse};
-use gristmill::config::MappingConfig;
+use gristmill::config::{BrokerKind, MappingConfig};
 
 #[test]
 fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
@@ -40,7 +42,10 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 ),
                 arn: None,
                 heartbeat: 10s,
-                consumer_timeout: 1800s,
+                kind: RabbitMq {
+                    consumer_timeout: 1800s,
+                },
+                ignored_options: {},
             },
             "shop": BrokerConfig {
                 addresses: [
@@ -57,7 +62,10 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                     "arn:aws:mq:eu-central-1:123456789012:broker:shop:b-1",
                 ),
                 heartbeat: 30s,
-                consumer_timeout: 1800s,
+                kind: RabbitMq {
+                    consumer_timeout: 1800s,
+                },
+                ignored_options: {},
             },
         },
         functions: {
@@ -83,7 +91,9 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             "audit": MappingConfig {
                 broker: "local",
                 queue: "audit",
-                virtual_host: "/",
+                virtual_host: Some(
+                    "/",
+                ),
                 function: "order-totals",
                 batch_size: 100,
                 maximum_batching_window: 500ms,
@@ -101,7 +111,9 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             "orders": MappingConfig {
                 broker: "shop",
                 queue: "orders",
-                virtual_host: "sales",
+                virtual_host: Some(
+                    "sales",
+                ),
                 function: "order-totals",
                 batch_size: 10000,
                 maximum_batching_window: 300s,
@@ -121,7 +133,9 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             "refunds": MappingConfig {
                 broker: "local",
                 queue: "refunds",
-                virtual_host: "/",
+                virtual_host: Some(
+                    "/",
+                ),
                 function: "order-totals",
                 batch_size: 9000,
                 maximum_batching_window: 500ms,
@@ -231,7 +245,10 @@ fn several_urls_are_one_broker_and_amqps_brings_its_port_and_settings() {
         ),
         arn: None,
         heartbeat: 10s,
-        consumer_timeout: 3600s,
+        kind: RabbitMq {
+            consumer_timeout: 3600s,
+        },
+        ignored_options: {},
     }
     "#);
     let text = "[broker.b]\ntype = 'rabbitmq'\nurl = 'amqps://one'";
@@ -268,7 +285,8 @@ fn limits_are_read_and_minus_one_is_none() {
 #[test]
 fn window_and_timeout_just_below_the_consumer_timeout_are_accepted() {
     let config = parse(&consumer_timeout("15m2s", "1s", "14m"));
-    assert_eq!(config.brokers["b"].consumer_timeout.as_secs(), 902);
+    let consumer_timeout = Duration::from_secs(902);
+    assert_eq!(config.brokers["b"].kind, BrokerKind::RabbitMq { consumer_timeout });
 }
 
 #[test]

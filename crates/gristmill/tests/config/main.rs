@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accepted;
+mod activemq;
+mod failover;
 mod plugins;
 mod refused;
 mod secrets;
@@ -71,10 +73,15 @@ fn refused(text: &str) -> String {
 
 /// What is said about each of some values of one key, in a file that is otherwise right.
 fn refused_values(section: &str, key: &str, values: &[&str]) -> String {
+    refused_values_on(["type = 'rabbitmq'", "url = 'amqp://h'"], section, key, values)
+}
+
+/// The same on a broker of any kind.
+fn refused_values_on(broker: [&str; 2], section: &str, key: &str, values: &[&str]) -> String {
     let mut said = String::new();
     for value in values {
         let mut sections = [
-            ("broker.b", vec!["type = 'rabbitmq'", "url = 'amqp://h'"]),
+            ("broker.b", broker.to_vec()),
             ("function.f", vec!["component = 'f.wasm'"]),
             ("host", vec![]),
             ("mapping.m", vec!["broker = 'b'", "queue = 'q'", "function = 'f'"]),

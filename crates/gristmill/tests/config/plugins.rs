@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use gristmill::config::{Config, Sidecar};
+use gristmill::config::{Config, OnFailure, Sidecar};
 use insta::assert_snapshot;
 
 use crate::{parse, refused};
@@ -179,4 +179,28 @@ fn a_timeout_that_the_operators_mapping_has_no_time_for_is_refused() {
     let text = "timeout = '90s'\n[mapping.m]\nbroker = 'open'\nqueue = 'q'\n\
                 maximum_batching_window = '40s'";
     assert_snapshot!(sidecar_in(&config, "promised", text).unwrap_err(), @"totals.toml:2: mapping.m: its `maximum_batching_window` (40s) and the `timeout` of its function (1m30s) have to be together below 2m, which is broker.open.consumer_timeout less a minute: the broker closes the channel of a consumer that keeps a message for longer; shorten them, or raise consumer_timeout in the broker and here");
+}
+
+/// On a broker of ActiveMQ a sidecar's mapping has its defaults, and not what it has not.
+#[test]
+fn a_sidecars_mapping_is_read_by_the_type_of_its_broker() {
+    let host = HOST.replace("\"open\"]", "\"open\", \"amq\"]");
+    let host = format!("{host}[broker.amq]\ntype = 'activemq'\nurl = 'tcp://h'\n");
+    let config = parse(&host);
+    let mapping = "[mapping.m]\nbroker = 'amq'\nqueue = 'q'\n";
+    let sidecar = sidecar_in(&config, "totals", mapping).unwrap();
+    let mapped = &sidecar.mappings["totals.m"];
+    assert_eq!((mapped.maximum_concurrency.get(), mapped.prefetch.get()), (5, 600));
+    assert_eq!((mapped.maximum_retry_attempts, mapped.delivery_limit), (Some(5), None));
+    assert_eq!(
+        (mapped.on_failure, mapped.virtual_host.as_deref()),
+        (Some(OnFailure::Broker), None)
+    );
+    let text =
+        format!("{mapping}virtual_host = '/'\ndelivery_limit = -1\n").replace("'q'", "'a.>'");
+    assert_snapshot!(sidecar_in(&config, "totals", &text).unwrap_err(), @r#"
+    totals.toml:3: mapping.m.queue: has a wildcard (`*` or `>`), but has to be one queue; write its name, and a mapping for each queue
+    totals.toml:4: mapping.m.virtual_host: is for brokers of the type "rabbitmq"; ActiveMQ has no virtual hosts: take it out
+    totals.toml:5: mapping.m.delivery_limit: is for brokers of the type "rabbitmq"; ActiveMQ takes a message back as often as need be: take it out, and bound the tries by `maximum_retry_attempts`
+    "#);
 }

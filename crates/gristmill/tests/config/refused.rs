@@ -32,8 +32,9 @@ dir = "plugins"
 timeout = "10"
 
 [broker.shop]
-type = "activemq"
+type = "rabbitmq"
 url = "amqp://localhost/"
+event_profile = "observed"
 
 [host]
 log_format = "jsn"
@@ -47,9 +48,9 @@ log_format = "jsn"
     gristmill.toml:10: function."my totals": a name has 1 to 64 characters, each a letter of a-z or A-Z, a digit, `-` or `_`
     gristmill.toml:10: function."my totals".component: missing; set it to the path of the handler
     gristmill.toml:11: function."my totals".timeout: "10" is not a duration; write whole numbers with their units, such as "500ms", "10s", "14m", "1h" or "1m30s"
-    gristmill.toml:14: broker.shop.type: this version has no broker type "activemq"; the only one is `rabbitmq`
     gristmill.toml:15: broker.shop.url: has a path; take it off, slash included: a mapping names its virtual host in `virtual_host`, and a `/` of the password is written %2F
-    gristmill.toml:18: host.log_format: there is no log format "jsn"; did you mean `json`?
+    gristmill.toml:16: broker.shop.event_profile: is for the type "activemq", whose event is spelt in two ways; that of RabbitMQ has one form: take it out
+    gristmill.toml:19: host.log_format: there is no log format "jsn"; did you mean `json`?
     "#);
 }
 
@@ -94,8 +95,8 @@ fn a_section_with_a_problem_is_not_missing_too() {
     let text = "[broker.b]\n[function.f]\ncomponent = 'f.wasm'\n\
                 [mapping.m]\nqueue = 'q'\nbroker = 'b'\nfunction = 'f'\n";
     assert_snapshot!(refused(text), @r#"
-    gristmill.toml:1: broker.b.type: missing; set it to "rabbitmq"
-    gristmill.toml:1: broker.b.url: missing; set it to the broker's URL, amqp://HOST:PORT
+    gristmill.toml:1: broker.b.type: missing; set it to "rabbitmq" or "activemq"
+    gristmill.toml:1: broker.b.url: missing; set it to the broker's URL, amqp://HOST:PORT or tcp://HOST:PORT
     "#);
 }
 
@@ -207,8 +208,8 @@ fn other_values_of_a_mapping() {
 
 #[test]
 fn types_and_arns_of_brokers() {
-    assert_snapshot!(refused_values("broker.b", "type", &["'activemq'", "'rabitmq'"]), @r#"
-    'activemq': this version has no broker type "activemq"; the only one is `rabbitmq`
+    assert_snapshot!(refused_values("broker.b", "type", &["'kafka'", "'rabitmq'"]), @r#"
+    'kafka': this version has no broker type "kafka"; choose from `rabbitmq`, `activemq`
     'rabitmq': this version has no broker type "rabitmq"; did you mean `rabbitmq`?
     "#);
     assert_snapshot!(refused_values("broker.b", "arn", &["'mq:1'"]), @r#"'mq:1': "mq:1" is not an ARN; it has to begin with arn:"#);

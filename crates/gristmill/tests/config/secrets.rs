@@ -65,23 +65,25 @@ fn credentials_stand_in_one_place_and_are_never_quoted() {
 }
 
 #[test]
-fn credentials_come_from_url_file_variable_or_rabbitmq_itself() {
+fn credentials_come_from_url_file_variable_or_the_broker_itself() {
     let no_environment = |_: &str| -> Option<String> { unreachable!("nothing to look up") };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("shop.json");
     std::fs::write(&file, r#"{"username": "f", "password": "hunter2", "engine": "MQ"}"#).unwrap();
 
-    let from_file = Credentials::File(file).resolve(no_environment).unwrap();
+    let from_file = Credentials::File(file).resolve(no_environment).unwrap().unwrap();
     assert_eq!((from_file.username.as_str(), from_file.password.expose()), ("f", "hunter2"));
-    let from_url = parse(FULL).brokers["local"].credentials.resolve(no_environment).unwrap();
+    let from_url = parse(FULL).brokers["local"].credentials.resolve(no_environment);
+    let from_url = from_url.unwrap().unwrap();
     assert_eq!((from_url.username.as_str(), from_url.password.expose()), ("app", "hunter22"));
-    let guest = Credentials::Guest.resolve(no_environment).unwrap();
+    let guest = Credentials::Guest.resolve(no_environment).unwrap().unwrap();
+    assert_eq!(Credentials::None.resolve(no_environment).unwrap(), None);
     assert_eq!((guest.username.as_str(), guest.password.expose()), ("guest", "guest"));
 
     let variable = Credentials::Environment("SHOP".to_owned());
     let json =
         |name: &str| (name == "SHOP").then(|| r#"{"username":"e","password":"p"}"#.to_owned());
-    assert_eq!(variable.resolve(json).unwrap().username, "e");
+    assert_eq!(variable.resolve(json).unwrap().unwrap().username, "e");
     assert_eq!(
         format!("{from_url:?} {} {:?}", guest.password, guest.password),
         "Login([hidden]) [hidden] [hidden]"

@@ -1,0 +1,236 @@
+//! The keys of a mapping, in `gristmill.toml` and in sidecars alike, and the rules that they keep with
+//! the mapping's broker and function.
+//!
+//! Brokers differ: what one has no notion of is refused on its mappings, with what to do instead. Where
+//! the broker is not known, because its own section is wrong, such keys are passed over.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use gristmill_mapping::consumer_timeout::{MARGIN, latest_start};
+use toml::de::DeValue;
+use uuid::Uuid;
+
+use super::broker::BrokerType;
+use super::section::Section;
+use super::{
+    BrokerConfig, BrokerKind, FunctionConfig, MappingConfig, OnFailure, queue_name, value,
+};
+
+/// The longest batching window, Lambda's.
+const WINDOW_MAX: Duration = Duration::from_secs(300);
+
+/// The batch size and batching window of a mapping that sets none.
+const BATCH_SIZE: NonZeroU16 = NonZeroU16::new(100).unwrap();
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Below three a single failed attempt would already be too near.
+const DELIVERY_LIMITS: RangeInclusive<u32> = 3..=1_000_000;
+
+/// Lambda's range for event sources that have an age at all.
+const RECORD_AGES: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+
+/// What a mapping has that sets nothing else, where that depends on its broker.
+struct Defaults {
+    maximum_concurrency: NonZeroU16,
+    maximum_retry_attempts: Option<u32>,
+    on_failure: Option<OnFailure>,
+}
+
+/// One batch at once, in order, again and again: RabbitMQ tells no consumer whether what it rejects
+/// is kept anywhere.
+const RABBITMQ: Defaults = Defaults {
+    maximum_concurrency: NonZeroU16::MIN,
+    maximum_retry_attempts: None,
+    on_failure: None,
+};
+
+/// Five batches at once, as Lambda has it, and five tries again. A broker of ActiveMQ always has a
+/// queue for dead letters.
+const ACTIVEMQ: Defaults = Defaults {
+    maximum_concurrency: NonZeroU16::new(5).unwrap(),
+    maximum_retry_attempts: Some(5),
+    on_failure: Some(OnFailure::Broker),
+};
+
+/// RabbitMQ 4's default of a quorum queue's `delivery-limit`.
+const DELIVERY_LIMIT: u32 = 20;
+
+/// Takes the keys of a mapping whose broker, function and UUID have been taken. `broker_type` is
+/// `None` where there is no such broker, or one of no type.
+pub(super) fn read(
+    section: &mut Section<'_, '_>,
+    broker: Option<String>,
+    broker_type: Option<BrokerType>,
+    function: Option<String>,
+    uuid: Option<Uuid>,
+) -> Option<MappingConfig> {
+    let defaults = match broker_type {
+        Some(BrokerType::ActiveMq) => ACTIVEMQ,
+        Some(BrokerType::RabbitMq) | None => RABBITMQ,
+    };
+    let queue = section.required("queue", "the queue's name", |value| match broker_type {
+        Some(BrokerType::RabbitMq) => value::short_string(value),
+        Some(BrokerType::ActiveMq) => queue_name::activemq(value),
+        None => value::string(value).map(str::to_owned),
+    });
+    let virtual_host = virtual_host(section, broker_type);
+    let batch_size = section.or("batch_size", BATCH_SIZE, |value| value::count(value, 10_000));
+    let window = section.or("maximum_batching_window", WINDOW, |value| {
+        value::duration_in(value, Duration::ZERO..=WINDOW_MAX)
+    });
+    let maximum_concurrency =
+        section.or("maximum_concurrency", defaults.maximum_concurrency, |value| {
+            value::count(value, 1_000)
+        });
+    let prefetch =
+        section.or("prefetch", default_prefetch(batch_size, maximum_concurrency), |value| {
+            value::count(value, u16::MAX)
+        });
+    let has_place = section.has("on_failure") || broker_type != Some(BrokerType::RabbitMq);
+    let maximum_retry_attempts =
+        section.or("maximum_retry_attempts", defaults.maximum_retry_attempts, |value| {
+            needs_place(unlimited_or(value, 0..=10_000)?, has_place)
+        });
+    let maximum_record_age = section
+        .or("maximum_record_age", None, |value| needs_place(maximum_record_age(value)?, has_place));
+    let delivery_limit = delivery_limit(section, broker_type);
+    let on_failure = section.optional("on_failure", on_failure).or(defaults.on_failure);
+    let enabled = section.or("enabled", true, value::boolean);
+    Some(MappingConfig {
+        broker: broker?,
+        queue: queue?,
+        virtual_host,
+        function: function?,
+        batch_size,
+        maximum_batching_window: window,
+        maximum_concurrency,
+        prefetch,
+        maximum_retry_attempts,
+        maximum_record_age,
+        delivery_limit,
+        on_failure,
+        enabled,
+        uuid,
+    })
+}
+
+fn virtual_host(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) -> Option<String> {
+    match broker_type {
+        Some(BrokerType::ActiveMq) => {
+            section.refuse(
+                "virtual_host",
+                "is for brokers of the type \"rabbitmq\"; ActiveMQ has no virtual hosts: take it out",
+            );
+            None
+        }
+        Some(BrokerType::RabbitMq) | None => {
+            Some(section.or("virtual_host", "/".to_owned(), value::short_string))
+        }
+    }
+}
+
+fn delivery_limit(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) -> Option<u32> {
+    match broker_type {
+        Some(BrokerType::ActiveMq) => {
+            section.refuse(
+                "delivery_limit",
+                "is for brokers of the type \"rabbitmq\"; ActiveMQ takes a message back as often as \
+                 need be: take it out, and bound the tries by `maximum_retry_attempts`",
+            );
+            None
+        }
+        Some(BrokerType::RabbitMq) | None => {
+            section.or("delivery_limit", Some(DELIVERY_LIMIT), |value| {
+                unlimited_or(value, DELIVERY_LIMITS)
+            })
+        }
+    }
+}
+
+/// Whether the broker's patience is enough for the window and a whole call.
+pub(super) fn fits(
+    mapping: &MappingConfig,
+    broker: &BrokerConfig,
+    function: &FunctionConfig,
+) -> bool {
+    match broker.kind {
+        BrokerKind::RabbitMq { consumer_timeout } => {
+            let window = mapping.maximum_batching_window;
+            latest_start(consumer_timeout, window, function.timeout).is_some()
+        }
+        BrokerKind::ActiveMq { .. } => true,
+    }
+}
+
+/// The rules that several sections keep together.
+pub(super) fn together(
+    section: &mut Section<'_, '_>,
+    mapping: &MappingConfig,
+    brokers: &BTreeMap<String, BrokerConfig>,
+    functions: &BTreeMap<String, FunctionConfig>,
+) {
+    let sections = brokers.get(&mapping.broker).zip(functions.get(&mapping.function));
+    // One with a problem of its own has said so.
+    let Some((broker, function)) = sections else { return };
+    let BrokerKind::RabbitMq { consumer_timeout } = broker.kind else { return };
+    let (window, timeout) = (mapping.maximum_batching_window, function.timeout);
+    if !fits(mapping, broker, function) {
+        let [window, timeout] = [window, timeout].map(value::duration_text);
+        let most = value::duration_text(consumer_timeout.saturating_sub(MARGIN));
+        section.problem(format!(
+            "its `maximum_batching_window` ({window}) and the `timeout` of its function ({timeout}) \
+             have to be together below {most}, which is broker.{}.consumer_timeout less a minute: \
+             the broker closes the channel of a consumer that keeps a message for longer; shorten \
+             them, or raise consumer_timeout in the broker and here",
+            mapping.broker
+        ));
+    }
+}
+
+/// An integer in a range, or -1 for none.
+fn unlimited_or(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<Option<u32>, String> {
+    match value::integer(value, -1..=i64::from(*range.end())) {
+        Ok(-1) => Ok(None),
+        _ => value::integer(value, range)
+            .map(Some)
+            .map_err(|message| format!("{message}, or -1 for no limit")),
+    }
+}
+
+fn maximum_record_age(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
+    if matches!(value, DeValue::Integer(_)) && value::integer(value, -1..=-1_i64).is_ok() {
+        return Ok(None);
+    }
+    value::duration_in(value, RECORD_AGES)
+        .map(Some)
+        .map_err(|message| format!("{message}, or the integer -1 for no limit"))
+}
+
+/// A limit that gives messages up, which there has to be a place for.
+fn needs_place<T>(limit: Option<T>, has_place: bool) -> Result<Option<T>, String> {
+    if limit.is_some() && !has_place {
+        return Err(
+            "gives messages up, so it needs a place for them: give the queue a dead-letter \
+                    exchange and set on_failure = \"broker\""
+                .to_owned(),
+        );
+    }
+    Ok(limit)
+}
+
+fn on_failure(value: &DeValue<'_>) -> Result<OnFailure, String> {
+    match value::string(value)? {
+        "broker" => Ok(OnFailure::Broker),
+        other => Err(format!("this version has no {other:?}; write \"broker\"")),
+    }
+}
+
+/// Enough for every running batch and one that fills meanwhile, as far as AMQP can count, which
+/// is enough for OpenWire too.
+fn default_prefetch(batch_size: NonZeroU16, maximum_concurrency: NonZeroU16) -> NonZeroU16 {
+    batch_size.saturating_mul(maximum_concurrency.saturating_add(1))
+}
