@@ -186,7 +186,8 @@ impl Connection {
         };
         let consumer_id = Some(self.consumer_id(key));
         let Unsettled { message_id, destination: from } = last;
-        self.request(Purpose::Other, |header| MessageAck {
+        let is_ack = ack_type == AckType::Individual;
+        self.request(if is_ack { Purpose::Ack } else { Purpose::Other }, |header| MessageAck {
             header,
             destination: Some(from.unwrap_or(destination)),
             transaction_id: None,
@@ -364,8 +365,7 @@ impl Connection {
         self.check_open()?;
         let header = self.next_header(true);
         let request = RequestId(header.command_id);
-        self.write_as(Some(request), &command(header))?;
-        self.pending.insert(request, purpose);
+        self.write_as(Some((request, purpose)), &command(header))?;
         Ok(request)
     }
 
