@@ -19,7 +19,8 @@ use activemq_openwire::structures::Destination;
 /// How many acks are on their way before the oldest is waited for.
 const UNANSWERED_MAX: usize = 500;
 
-#[tokio::main]
+// Here is nothing to do beside the socket, so that a second thread would only have to be woken.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, queue, messages, prefetch, ack_every] = arguments.as_slice() else {

@@ -145,7 +145,10 @@ impl Connection {
     /// says what the broker thinks of that.
     ///
     /// That a broker accepts an individual settlement does not prove that anything was removed: it
-    /// accepts one for a delivery that it has taken back just as well.
+    /// accepts one for a delivery that it has taken back just as well. Individual ones that leave
+    /// in one [output](Self::take_output) are answered together: the last of them asks for an answer,
+    /// and if one of the others fails, that is said without its name, so that all of those still
+    /// unanswered count as refused.
     ///
     /// # Errors
     ///
