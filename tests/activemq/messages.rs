@@ -64,18 +64,19 @@ async fn each_kind_arrives_as_it_should_or_is_a_dead_letter_with_its_cause() {
     let settings = "batch_size = 6\nmaximum_batching_window = \"300s\"";
     let host = host_with(&server, "", &[mapping("orders", "prints-event", "", settings)]);
     let event = printed(&host).await;
-    let shown = records(&event);
+    let mut shown = records(&event);
+    // ActiveMQ keeps no order between those that are persistent and those that are not.
+    shown.sort_by_key(|record| record["deliveryMode"] == 1);
     let bodies: Vec<_> = shown.iter().map(body).collect();
     let every_byte: Vec<u8> = (0..=255).collect();
     let large = large.into_bytes();
-    let expected = [TEXT.into(), every_byte, Vec::new(), Vec::new(), large.clone(), large];
-    assert_eq!(bodies, expected);
+    assert!(bodies == [TEXT.into(), every_byte, Vec::new(), large.clone(), large, Vec::new()]);
     let kinds: Vec<_> =
         shown.iter().map(|record| record["messageType"].as_str().unwrap()).collect();
     let (text, bytes) = ("jms/text-message", "jms/bytes-message");
-    assert_eq!(kinds, [text, bytes, text, bytes, text, bytes]);
+    assert_eq!(kinds, [text, bytes, text, text, bytes, bytes]);
     let modes: Vec<_> = shown.iter().map(|record| &record["deliveryMode"]).collect();
-    assert_eq!(modes, [2, 2, 2, 1, 2, 2]);
+    assert_eq!(modes, [2, 2, 2, 2, 2, 1]);
     let first = &shown[0];
     assert_eq!(
         first["properties"],

@@ -108,6 +108,9 @@ pub(crate) fn connection(data: &[u8]) {
     let mut input = BytesMut::new();
     if first & 1 == 1 {
         input.extend_from_slice(b"\0\0\0\x0E\x01ActiveMQ\0\0\0\x0C\0");
+        connection.receive(now, &mut input);
+        // The login: only what was taken can be answered.
+        drop(connection.take_output(now));
         input.extend_from_slice(b"\0\0\0\x0A\x1E\0\0\0\0\0\0\0\0\x01");
         connection.receive(now, &mut input);
         assert!(matches!(connection.poll_event(), Some(Event::LoggedIn)));

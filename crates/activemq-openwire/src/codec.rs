@@ -161,6 +161,10 @@ pub(crate) fn encode_one(
 /// The bytes of the size before a frame.
 const SIZE_BYTES: usize = 4;
 
+/// Where a command's frame says whether the sender waits for a response: behind the size, the type
+/// and the number.
+pub(crate) const RESPONSE_REQUIRED_AT: usize = 9;
+
 /// What every command begins with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Header {

@@ -36,7 +36,7 @@ use crate::negotiation::{self, Agreement};
 use crate::structures::{BrokerInfo, KeepAliveInfo, ShutdownInfo};
 use crate::{Format, Limits, Text};
 use consumer::Consumer;
-use outbox::Outbox;
+use outbox::{Outbox, Request};
 use timers::{Due, Timers};
 
 pub use commands::{CommandError, PullTimeout, Settlement};
@@ -79,8 +79,6 @@ pub struct Connection {
     events: VecDeque<Event>,
     broker: Option<Box<BrokerInfo>>,
     last_command: i32,
-    /// What the broker has yet to answer.
-    pending: HashMap<RequestId, Purpose>,
     /// The last number given to a session, a consumer or a producer.
     last_number: i64,
     sessions: Vec<SessionKey>,
@@ -107,6 +105,8 @@ enum Purpose {
     OpenProducer(ProducerKey),
     Pull(ConsumerKey),
     Close,
+    /// Of a single message.
+    Ack,
     Other,
 }
 
@@ -128,7 +128,6 @@ impl Connection {
             events: VecDeque::new(),
             broker: None,
             last_command: 0,
-            pending: HashMap::new(),
             last_number: 0,
             sessions: Vec::new(),
             consumers: HashMap::new(),
@@ -243,7 +242,6 @@ impl Connection {
 
     fn end(&mut self, reason: CloseReason) {
         self.state = State::Closed;
-        self.pending.clear();
         self.outbox.clear();
         self.consumers.clear();
         self.producers.clear();
@@ -277,7 +275,7 @@ impl Connection {
 
     fn write_as(
         &mut self,
-        request: Option<RequestId>,
+        request: Option<Request>,
         structure: &impl Described,
     ) -> Result<(), EncodeError> {
         let frame_bytes_max = self.agreement.frame_bytes_max;

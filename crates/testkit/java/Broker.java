@@ -78,7 +78,7 @@ public final class Broker {
         store.setDirectory(new File(data, "kahadb"));
         store.setJournalMaxFileLength(8 << 20);
         service.setPersistenceAdapter(store);
-        service.getSystemUsage().getMemoryUsage().setLimit(128L << 20);
+        service.getSystemUsage().getMemoryUsage().setLimit((Long) settings.get("memory"));
         service.getSystemUsage().getStoreUsage().setLimit(2L << 30);
         service.getSystemUsage().getTempUsage().setLimit(256L << 20);
         service.getSystemUsage().getJobSchedulerUsage().setLimit(256L << 20);

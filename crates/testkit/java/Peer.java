@@ -206,9 +206,11 @@ public final class Peer {
         return Messages.print(message);
     }
 
-    /** Takes messages without looking at them, and returns how many and in which time. */
+    /** Takes messages without looking at them, and returns how many and in which time (milliseconds). */
     private static Object drain(Consumer consumer, long count, long timeout) throws Exception {
-        boolean individual = consumer.session.getAcknowledgeMode() == ActiveMQSession.INDIVIDUAL_ACKNOWLEDGE;
+        int mode = consumer.session.getAcknowledgeMode();
+        boolean individual = mode == ActiveMQSession.INDIVIDUAL_ACKNOWLEDGE;
+        boolean together = mode == Session.CLIENT_ACKNOWLEDGE;
         long start = System.nanoTime();
         long taken = 0;
         while (taken < count) {
@@ -218,11 +220,11 @@ public final class Peer {
             }
             consumer.last = message;
             taken++;
-            if (individual) {
+            if (individual || (together && taken % 100 == 0)) {
                 message.acknowledge();
             }
         }
-        if (taken > 0 && consumer.session.getAcknowledgeMode() == Session.CLIENT_ACKNOWLEDGE) {
+        if (together && taken % 100 != 0) {
             consumer.last.acknowledge();
         }
         if (consumer.session.getTransacted()) {

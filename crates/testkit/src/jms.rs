@@ -168,6 +168,11 @@ impl Peer {
         Ok(peer)
     }
 
+    /// The client's process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Sends messages to a queue and returns their ids once the broker has taken all of them.
     ///
     /// # Errors
@@ -272,8 +277,8 @@ impl Peer {
     }
 
     /// Takes messages without looking at them and acknowledges them, until there are `count` or
-    /// none has come for `timeout`: one by one if the mode is [`Mode::Individual`], all at the end if
-    /// it is [`Mode::Client`] or [`Mode::Transacted`].
+    /// none has come for `timeout`: one by one if the mode is [`Mode::Individual`], each hundred if it
+    /// is [`Mode::Client`], all at the end if it is [`Mode::Transacted`].
     ///
     /// # Errors
     ///

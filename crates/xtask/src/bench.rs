@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: all benchmarks, or the one that is named.
 
+mod clock;
 mod line;
 mod neighbours;
+mod openwire;
 
 use anyhow::Result;
 
@@ -11,7 +13,8 @@ use crate::workspace;
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks of the whole, which are no criterion benchmarks: they take a broker.
-const OF_THE_WHOLE: [Benchmark; 2] = [("line", line::run), ("neighbours", neighbours::run)];
+const OF_THE_WHOLE: [Benchmark; 3] =
+    [("line", line::run), ("neighbours", neighbours::run), ("openwire", openwire::run)];
 
 pub(crate) fn run(name: Option<&str>) -> Result<()> {
     let of_the_whole = OF_THE_WHOLE.iter().filter(|(own, _)| name.is_none_or(|name| name == *own));

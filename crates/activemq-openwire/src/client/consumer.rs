@@ -97,7 +97,8 @@ impl Consumer {
     /// Settles deliveries. The verdict is on its way when this returns its future, also if nobody
     /// waits for it, so that many can be on their way at once.
     ///
-    /// That the broker accepts an individual settlement does not prove that it removed anything.
+    /// That the broker accepts an individual settlement does not prove that it removed anything. Those
+    /// that leave together share one answer.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@
 //! It ends when the connection has. What must never happen: that it waits for a handle, since then
 //! keep-alives would wait as well.
 
-use std::future::pending;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ where
     let (mut reader, writer) = tokio::io::split(stream);
     let mut writer = Output { writer, bytes: Bytes::new(), is_unflushed: false };
     let mut input = BytesMut::with_capacity(BLOCK_BYTES);
+    let mut alarm = pin!(sleep_until(Instant::now()));
     loop {
         let timeout = {
             let mut inner = shared.lock();
@@ -49,6 +50,13 @@ where
             }
             inner.connection.next_timeout()
         };
+        // The timeout moves with all that is read and written. To ring too early now and then costs
+        // less than to set the alarm each time.
+        if let Some(timeout) = timeout.map(Instant::from_std)
+            && (alarm.is_elapsed() || timeout < alarm.deadline())
+        {
+            alarm.as_mut().reset(timeout);
+        }
         if input.capacity().saturating_sub(input.len()) < READ_BYTES_MIN {
             input.reserve(BLOCK_BYTES);
         }
@@ -63,7 +71,7 @@ where
             }),
             written = writer.advance(), if writer.has_work() => written,
             () = shared.wake.notified() => Ok(()),
-            () = until(timeout) => Ok(()),
+            () = &mut alarm, if timeout.is_some() => Ok(()),
         };
         if let Err(error) = done {
             shared.lock().lose(error);
@@ -93,13 +101,6 @@ impl Drop for EndOnDrop {
         let mut inner = self.0.lock();
         inner.connection.transport_lost();
         self.0.pass_on_events(&mut inner);
-    }
-}
-
-async fn until(timeout: Option<std::time::Instant>) {
-    match timeout {
-        Some(timeout) => sleep_until(timeout.into()).await,
-        None => pending().await,
     }
 }
 

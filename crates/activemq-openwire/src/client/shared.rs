@@ -153,8 +153,11 @@ impl Shared {
                 Event::Delivered(delivery) => {
                     if let Some(inbox) = inner.consumers.get_mut(&delivery.consumer) {
                         inbox.is_pulling = false;
+                        // Whoever receives goes on until nothing is left.
+                        if inbox.deliveries.is_empty() {
+                            inbox.arrived.notify_one();
+                        }
                         inbox.deliveries.push_back(delivery);
-                        inbox.arrived.notify_one();
                     }
                 }
                 Event::NothingThere(consumer) => {
@@ -168,7 +171,7 @@ impl Shared {
                         inbox.arrived.notify_one();
                     }
                 }
-                // Every command here asks for an answer, so that nothing is lost with these.
+                // Every command here gets an answer, so that nothing is lost with these.
                 Event::Failed(_) | Event::PrefetchChanged(..) => {}
                 Event::Closed(reason) => self.end(inner, reason),
             }

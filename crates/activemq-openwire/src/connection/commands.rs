@@ -152,7 +152,10 @@ impl Connection {
     /// says what the broker thinks of that.
     ///
     /// That a broker accepts an individual settlement does not prove that anything was removed: it
-    /// accepts one for a delivery that it has taken back just as well.
+    /// accepts one for a delivery that it has taken back just as well. Individual ones that leave
+    /// in one [output](Self::take_output) are answered together: the last of them asks for an answer,
+    /// and if one of the others fails, that is said without its name, so that all of those still
+    /// unanswered count as refused.
     ///
     /// # Errors
     ///
@@ -193,7 +196,8 @@ impl Connection {
         };
         let consumer_id = Some(self.consumer_id(key));
         let Unsettled { message_id, destination: from } = last;
-        self.request(Purpose::Other, |header| MessageAck {
+        let is_ack = ack_type == AckType::Individual;
+        self.request(if is_ack { Purpose::Ack } else { Purpose::Other }, |header| MessageAck {
             header,
             destination: Some(from.unwrap_or(destination)),
             transaction_id: None,
@@ -371,8 +375,7 @@ impl Connection {
         self.check_open()?;
         let header = self.next_header(true);
         let request = RequestId(header.command_id);
-        self.write_as(Some(request), &command(header))?;
-        self.pending.insert(request, purpose);
+        self.write_as(Some((request, purpose)), &command(header))?;
         Ok(request)
     }
 

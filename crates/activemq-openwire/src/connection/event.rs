@@ -19,6 +19,7 @@ pub enum Event {
     /// The broker answered a request.
     Answered(RequestId, Result<(), Refusal>),
     /// A command failed that had asked for no answer; it does not say which. The connection stands.
+    /// Individual settlements that it can mean have been answered with the same refusal.
     Failed(Refusal),
     /// The broker wants this side to close a consumer. Until then, what it has delivered can be
     /// settled.

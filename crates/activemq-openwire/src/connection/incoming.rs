@@ -31,9 +31,7 @@ impl Connection {
             Structure::ExceptionResponse(response) => {
                 self.answered(response.correlation_id, Some(response.exception));
             }
-            Structure::ConnectionError(error) => {
-                self.events.push_back(Event::Failed(Refusal::new(error.exception)));
-            }
+            Structure::ConnectionError(error) => self.failed(Refusal::new(error.exception)),
             // It is answered by another: a response would not count. One is enough for any number
             // of them, so that a peer which sends and does not read cannot make more.
             Structure::KeepAliveInfo(info) if info.header.response_required => self.say_alive()?,
@@ -75,16 +73,25 @@ impl Connection {
             ..ConnectionInfo::default()
         };
         let request = RequestId(header.command_id);
-        self.write_as(Some(request), &info)?;
-        self.pending.insert(request, Purpose::Login);
+        self.write_as(Some((request, Purpose::Login)), &info)?;
         Ok(())
     }
 
+    /// A command failed that asked for no answer, which an ack can be.
+    fn failed(&mut self, refusal: Refusal) {
+        for (request, _) in self.outbox.silent() {
+            self.events.push_back(Event::Answered(request, Err(refusal.clone())));
+        }
+        self.events.push_back(Event::Failed(refusal));
+    }
+
     fn answered(&mut self, correlation_id: i32, failure: Option<Option<Throwable>>) {
-        let request = RequestId(correlation_id);
+        let mut answered = self.outbox.answered(RequestId(correlation_id));
         // Nothing is lost with an answer that nobody waits for.
-        let Some(purpose) = self.pending.remove(&request) else { return };
-        self.outbox.answered(request);
+        let Some((request, purpose)) = answered.pop() else { return };
+        for (earlier, _) in answered {
+            self.events.push_back(Event::Answered(earlier, Ok(())));
+        }
         let answer = failure.map_or(Ok(()), |exception| Err(Refusal::new(exception)));
         match (purpose, &answer) {
             (Purpose::Login, Ok(())) => {
@@ -117,7 +124,7 @@ impl Connection {
             (Purpose::Pull(key), Err(_)) => self.found_nothing(key),
             (Purpose::OpenConsumer(_) | Purpose::OpenProducer(_), Ok(()))
             | (Purpose::Pull(_), Ok(()))
-            | (Purpose::Other, Ok(()) | Err(_)) => {}
+            | (Purpose::Ack | Purpose::Other, Ok(()) | Err(_)) => {}
         }
         self.events.push_back(Event::Answered(request, answer));
     }

@@ -1,15 +1,20 @@
 //! What waits for the socket, and what is on its way without an answer.
 //!
 //! Requests leave in their order, and only so many bytes of them at once: a broker that does not
-//! answer is not buried. Keep-alives pass them. What must never happen: a request that waits while
-//! nothing is on its way.
+//! answer is not buried. Keep-alives pass them. Of acks of single messages that leave together, only
+//! the last asks for an answer, which stands for all of them: a broker does what one connection says
+//! in order. Each answer costs the broker a packet, and this side a wake-up, more than the ack itself.
+//!
+//! What must never happen: a request that waits while nothing is on its way, or an ack that no answer
+//! stands for.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::RequestId;
+use super::{Purpose, RequestId};
 use crate::EncodeError;
+use crate::codec::RESPONSE_REQUIRED_AT;
 
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -18,11 +23,21 @@ pub(super) struct Outbox {
     /// All other frames, in their order.
     ordered: BytesMut,
     /// The length of each frame in `ordered`, and the request if it is one.
-    frames: VecDeque<(Option<RequestId>, usize)>,
-    /// The requests that were taken and have no answer, and their lengths.
-    on_their_way: VecDeque<(RequestId, usize)>,
-    /// The sum of those lengths.
+    frames: VecDeque<(Option<Request>, usize)>,
+    /// The requests that were taken and have no answer.
+    on_their_way: VecDeque<OnItsWay>,
+    /// The sum of their lengths.
     unanswered: usize,
+}
+
+/// A request and what it was for.
+pub(super) type Request = (RequestId, Purpose);
+
+struct OnItsWay {
+    request: Request,
+    length: usize,
+    /// Whether the answer to a later one stands for it.
+    is_silent: bool,
 }
 
 impl Outbox {
@@ -30,10 +45,10 @@ impl Outbox {
         self.urgent.len().saturating_add(self.ordered.len())
     }
 
-    /// Adds a frame that `encode` writes, behind all others.
+    /// Adds a frame that `encode` writes, behind all others. That of a request asks for an answer.
     pub(super) fn put(
         &mut self,
-        request: Option<RequestId>,
+        request: Option<Request>,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let before = self.ordered.len();
@@ -54,6 +69,7 @@ impl Outbox {
     /// Takes what may go now, with at most `unanswered_max` bytes of requests on their way.
     pub(super) fn take(&mut self, unanswered_max: usize) -> Option<Bytes> {
         let mut total = 0_usize;
+        let mut last_ack = None;
         while let Some((request, length)) = self.frames.front().copied() {
             if let Some(request) = request {
                 let unanswered = self.unanswered.saturating_add(length);
@@ -61,7 +77,12 @@ impl Outbox {
                     break;
                 }
                 self.unanswered = unanswered;
-                self.on_their_way.push_back((request, length));
+                if request.1 == Purpose::Ack
+                    && let Some((place, start)) = last_ack.replace((self.on_their_way.len(), total))
+                {
+                    self.silence(place, start);
+                }
+                self.on_their_way.push_back(OnItsWay { request, length, is_silent: false });
             }
             total = total.saturating_add(length);
             self.frames.pop_front();
@@ -76,13 +97,48 @@ impl Outbox {
         (!taken.is_empty()).then(|| taken.freeze())
     }
 
-    /// Notes that a request is answered.
-    pub(super) fn answered(&mut self, request: RequestId) {
-        // Brokers answer more or less in order, so that it is one of the first.
-        let place = self.on_their_way.iter().position(|(known, _)| *known == request);
-        if let Some((_, length)) = place.and_then(|place| self.on_their_way.remove(place)) {
-            self.unanswered = self.unanswered.saturating_sub(length);
+    /// Lets an ack ask for nothing. Its frame begins at `start`.
+    fn silence(&mut self, place: usize, start: usize) {
+        let at = start.saturating_add(RESPONSE_REQUIRED_AT);
+        if let (Some(ack), Some(flag)) =
+            (self.on_their_way.get_mut(place), self.ordered.get_mut(at))
+        {
+            ack.is_silent = true;
+            *flag = 0;
         }
+    }
+
+    /// Notes that a request is answered, and returns it behind those for which the answer stands as
+    /// well; nothing if it was not on its way.
+    pub(super) fn answered(&mut self, request: RequestId) -> Vec<Request> {
+        // Brokers answer more or less in order, so that it is one of the first.
+        let place = self.on_their_way.iter().position(|own| own.request.0 == request);
+        let Some(place) = place else { return Vec::new() };
+        let is_ack = self.on_their_way.get(place).is_some_and(|own| own.request.1 == Purpose::Ack);
+        self.take_out(place, |own| own.request.0 == request || (is_ack && own.is_silent))
+    }
+
+    /// Takes out the acks that ask for no answer.
+    pub(super) fn silent(&mut self) -> Vec<Request> {
+        self.take_out(self.on_their_way.len(), |own| own.is_silent)
+    }
+
+    /// Takes out those up to a place that `is_meant` says.
+    fn take_out(&mut self, last: usize, is_meant: impl Fn(&OnItsWay) -> bool) -> Vec<Request> {
+        let (mut meant, mut others) = (Vec::new(), Vec::new());
+        let count = last.saturating_add(1).min(self.on_their_way.len());
+        for own in self.on_their_way.drain(..count) {
+            if is_meant(&own) {
+                self.unanswered = self.unanswered.saturating_sub(own.length);
+                meant.push(own.request);
+            } else {
+                others.push(own);
+            }
+        }
+        for own in others.into_iter().rev() {
+            self.on_their_way.push_front(own);
+        }
+        meant
     }
 
     /// Forgets everything.
@@ -100,7 +156,7 @@ mod tests {
             out.extend_from_slice(bytes);
             Ok(())
         };
-        outbox.put(request.map(RequestId), encode).unwrap();
+        outbox.put(request.map(|id| (RequestId(id), Purpose::Other)), encode).unwrap();
     }
 
     fn take(outbox: &mut Outbox, max: usize) -> Vec<u8> {

@@ -49,11 +49,16 @@ impl Simulation {
         (simulation, consumer)
     }
 
-    /// What the client has sent since the last time.
-    fn sent(&mut self) -> Vec<Structure> {
+    /// Lets what the client has said reach the broker.
+    fn flush(&mut self) {
         if let Some(output) = self.connection.take_output(self.now) {
             self.from_client.extend_from_slice(&output);
         }
+    }
+
+    /// What the client has sent since the last time.
+    fn sent(&mut self) -> Vec<Structure> {
+        self.flush();
         let (limits, format) = (Limits::default(), self.connection.agreement().format);
         let mut sent = Vec::new();
         while let Some(frame) = next_frame(&mut self.from_client, &limits).unwrap() {
@@ -84,10 +89,12 @@ impl Simulation {
     }
 
     fn broker_answers(&mut self, correlation_id: i32) {
+        self.flush();
         self.broker_says(Response { correlation_id, ..Response::default() });
     }
 
     fn broker_refuses(&mut self, correlation_id: i32, class: &str) {
+        self.flush();
         let exception = Some(Throwable::new(class, "no"));
         let response = ExceptionResponse { correlation_id, exception, ..Default::default() };
         self.broker_says(Box::new(response));

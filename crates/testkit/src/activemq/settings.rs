@@ -34,6 +34,7 @@ impl Settings {
             "tls": null,
             "policies": [],
             "broker": {},
+            "memory": 128 << 20,
             "transport": "maximumConnections=1000&wireFormat.maxFrameSize=104857600",
         });
         Self { json, is_fast: false }
@@ -89,9 +90,11 @@ impl Settings {
         self
     }
 
-    /// For figures rather than for tests: more memory, and code that Java compiles for speed.
+    /// For figures rather than for tests: more memory, also for messages, and code that Java compiles
+    /// for speed.
     #[must_use]
     pub fn fast(mut self) -> Self {
+        self.json["memory"] = json!(512 << 20);
         self.is_fast = true;
         self
     }

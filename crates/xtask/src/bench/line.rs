@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use gristmill_testkit::amqp::{Client, Properties, Table};
@@ -20,6 +20,7 @@ use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
+use super::clock::{Clock, Run};
 use crate::workspace;
 
 const QUEUE: &str = "line";
@@ -30,17 +31,6 @@ const BATCH_SIZE: u32 = 100;
 const PREFETCH: u32 = 200;
 const ROUNDS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// Processor time in `/proc` is counted in these (Linux, `USER_HZ`).
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// What one run of one consumer took.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    seconds: f64,
-    cpu_us: f64,
-    broker_cpu_us: f64,
-}
 
 pub(crate) fn run() -> Result<()> {
     println!("building the host and the native consumer in release, and the handlers");
@@ -74,9 +64,9 @@ async fn measure(handler: &Path) -> Result<()> {
         let (rate, cpu) = (native.seconds / host.seconds, host.cpu_us / native.cpu_us);
         println!(
             "{round:5} {:15.0} {:12.1} {:15.0} {:12.1} {rate:15.2} {cpu:11.2}",
-            native.per_second(),
+            native.per_second(MESSAGES),
             native.cpu_us,
-            host.per_second(),
+            host.per_second(MESSAGES),
             host.cpu_us
         );
         rates.push(rate);
@@ -92,45 +82,6 @@ async fn measure(handler: &Path) -> Result<()> {
         println!("  the broker itself used {native:.1} and {host:.1} us/msg in the last round");
     }
     Ok(())
-}
-
-impl Run {
-    fn per_second(&self) -> f64 {
-        f64::from(MESSAGES) / self.seconds
-    }
-}
-
-/// What has been used up to now, by a consumer and by the broker.
-struct Clock {
-    began: Instant,
-    cpu_s: f64,
-    broker_cpu_s: f64,
-}
-
-impl Clock {
-    fn start(pid: u32, server: &RabbitServer) -> Result<Self> {
-        let broker = server.pid().context("the broker has ended")?;
-        Ok(Self { began: Instant::now(), cpu_s: cpu_s(pid)?, broker_cpu_s: cpu_s(broker)? })
-    }
-
-    fn stop(&self, pid: u32, server: &RabbitServer) -> Result<Run> {
-        let now = Self::start(pid, server)?;
-        let per_message = |seconds: f64| seconds * 1e6 / f64::from(MESSAGES);
-        Ok(Run {
-            seconds: now.began.duration_since(self.began).as_secs_f64(),
-            cpu_us: per_message(now.cpu_s - self.cpu_s),
-            broker_cpu_us: per_message(now.broker_cpu_s - self.broker_cpu_s),
-        })
-    }
-}
-
-/// What a process has used of the processors, in user and system mode (proc(5), `stat`).
-fn cpu_s(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
-    // The name before the last parenthesis may hold anything.
-    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>().context("/proc/PID/stat has no times")? / TICKS_PER_SECOND)
 }
 
 async fn publish(client: &mut Client) -> Result<()> {
@@ -165,13 +116,13 @@ async fn of_host(server: &RabbitServer, client: &mut Client, handler: &Path) -> 
     let pid = host.id().context("the host has ended")?;
     wait_until(Duration::from_millis(2), || Ok(lines(&path)?.any(|line| is(&line, "subscribed"))))
         .await?;
-    let clock = Clock::start(pid, server)?;
+    let clock = Clock::start(pid, server.pid())?;
     wait_until(Duration::from_millis(200), || {
         let records = lines(&path)?.filter(|line| is(line, "REPORT"));
         Ok(records.filter_map(|line| line["records"].as_u64()).sum::<u64>() >= u64::from(MESSAGES))
     })
     .await?;
-    let run = clock.stop(pid, server)?;
+    let run = clock.stop(MESSAGES)?;
     host.kill().await.context("cannot end the host")?;
     is_drained(client).await?;
     // It has idled since its last line, whose time counts.
@@ -240,9 +191,9 @@ async fn of_native(server: &RabbitServer, client: &mut Client) -> Result<Run> {
     let output = consumer.stdout.take().context("the native consumer has no output")?;
     let mut lines = BufReader::new(output).lines();
     expect(lines.next_line().await?, "subscribed")?;
-    let clock = Clock::start(pid, server)?;
+    let clock = Clock::start(pid, server.pid())?;
     expect(lines.next_line().await?, "done")?;
-    let run = clock.stop(pid, server)?;
+    let run = clock.stop(MESSAGES)?;
     drop(consumer.stdin.take());
     consumer.wait().await?;
     is_drained(client).await?;

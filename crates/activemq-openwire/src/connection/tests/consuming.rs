@@ -182,6 +182,60 @@ fn the_broker_can_ask_to_close_a_consumer_and_change_its_prefetch() {
     assert_eq!(settled, Err(CommandError::Unknown));
 }
 
+/// Acks four messages and poisons one between, and lets all leave together.
+fn acks_that_leave_together(simulation: &mut Simulation, consumer: ConsumerKey) -> Vec<RequestId> {
+    let mut requests = Vec::new();
+    for sequence in 0..5 {
+        simulation.broker_dispatches(consumer, sequence);
+        let tag = Tag(sequence.unsigned_abs());
+        let poison = Settlement::Poison { tag, cause: None };
+        let settlement = if sequence == 2 { poison } else { Settlement::Individual(tag) };
+        requests.push(simulation.connection.settle(consumer, &settlement).unwrap());
+    }
+    let asks = simulation.sent().into_iter().map(|sent| {
+        let Structure::MessageAck(ack) = sent else { panic!("{sent:?}") };
+        ack.header.response_required
+    });
+    assert_eq!(asks.collect::<Vec<_>>(), [false, false, true, false, true]);
+    requests
+}
+
+fn answers(simulation: &mut Simulation) -> Vec<(RequestId, bool)> {
+    let mut answers = Vec::new();
+    while let Some(event) = simulation.connection.poll_event() {
+        if let Event::Answered(request, answer) = event {
+            answers.push((request, answer.is_ok()));
+        }
+    }
+    answers
+}
+
+#[test]
+fn one_answer_stands_for_the_acks_that_left_together() {
+    let (mut simulation, consumer) = Simulation::consuming(10);
+    let requests = acks_that_leave_together(&mut simulation, consumer);
+    let [first, second, poison, third, last] = requests[..] else { panic!() };
+    simulation.broker_refuses(last.0, "javax.jms.JMSException");
+    let expected = [(first, true), (second, true), (third, true), (last, false)];
+    assert_eq!(answers(&mut simulation), expected);
+    simulation.broker_answers(poison.0);
+    assert_eq!(answers(&mut simulation), [(poison, true)]);
+}
+
+#[test]
+fn a_failure_without_a_name_is_that_of_the_acks_that_ask_for_no_answer() {
+    let (mut simulation, consumer) = Simulation::consuming(10);
+    let requests = acks_that_leave_together(&mut simulation, consumer);
+    let [first, second, poison, third, last] = requests[..] else { panic!() };
+    simulation.broker_answers(poison.0);
+    assert_eq!(answers(&mut simulation), [(poison, true)]);
+    simulation.broker_says(Box::new(ConnectionError::default()));
+    let expected = [(first, false), (second, false), (third, false)];
+    assert_eq!(answers(&mut simulation), expected);
+    simulation.broker_answers(last.0);
+    assert_eq!(answers(&mut simulation), [(last, true)]);
+}
+
 #[test]
 fn every_message_of_a_producer_has_a_number_of_its_own() {
     let mut simulation = Simulation::open();
