@@ -110,6 +110,31 @@ final class Messages {
         return json;
     }
 
+    /** The event of AWS Lambda, as a Java program would make it. */
+    static String event(List<BytesMessage> messages) throws Exception {
+        StringBuilder event = new StringBuilder("{\"eventSource\":\"aws:mq\",\"eventSourceArn\":\"arn\",\"messages\":[");
+        String separator = "";
+        for (BytesMessage bytes : messages) {
+            ActiveMQMessage message = (ActiveMQMessage) bytes;
+            byte[] content = new byte[(int) bytes.getBodyLength()];
+            bytes.readBytes(content);
+            event.append(separator).append("{\"messageID\":\"").append(message.getJMSMessageID());
+            event.append("\",\"messageType\":\"jms/bytes-message\",\"deliveryMode\":").append(message.getJMSDeliveryMode());
+            event.append(",\"replyTo\":").append(message.getReplyTo()).append(",\"type\":").append(message.getJMSType());
+            event.append(",\"expiration\":\"").append(message.getExpiration());
+            event.append("\",\"priority\":").append(message.getJMSPriority());
+            event.append(",\"correlationId\":").append(message.getJMSCorrelationID());
+            event.append(",\"redelivered\":").append(message.getJMSRedelivered());
+            event.append(",\"destination\":{\"physicalName\":\"").append(message.getDestination().getPhysicalName());
+            event.append("\"},\"data\":\"").append(Base64.getEncoder().encodeToString(content));
+            event.append("\",\"timestamp\":").append(message.getTimestamp());
+            event.append(",\"brokerInTime\":").append(message.getBrokerInTime());
+            event.append(",\"brokerOutTime\":").append(message.getBrokerOutTime()).append(",\"properties\":{}}");
+            separator = ",";
+        }
+        return event.append("]}").toString();
+    }
+
     private static Map<String, Object> body(Message message) throws Exception {
         if (message instanceof TextMessage) {
             return Json.of("kind", "text", "body", ((TextMessage) message).getText());

@@ -85,6 +85,8 @@ public final class Peer {
                 return receive(consumer(question), number(question, "timeout"));
             case "drain":
                 return drain(consumer(question), number(question, "count"), number(question, "timeout"));
+            case "handle":
+                return handle(consumer(question), number(question, "count"), number(question, "timeout"));
             case "acknowledge":
                 consumer(question).last.acknowledge();
                 return null;
@@ -229,6 +231,33 @@ public final class Peer {
         }
         if (consumer.session.getTransacted()) {
             consumer.session.commit();
+        }
+        return Json.of("count", taken, "ms", (System.nanoTime() - start) / 1_000_000);
+    }
+
+    /**
+     * Takes messages, makes an event of each hundred, reads it and acknowledges them, and returns how many and
+     * in which time (milliseconds).
+     */
+    private static Object handle(Consumer consumer, long count, long timeout) throws Exception {
+        long start = System.nanoTime();
+        long taken = 0;
+        List<BytesMessage> batch = new ArrayList<>();
+        while (taken < count) {
+            Message message = consumer.consumer.receive(timeout);
+            if (message == null) {
+                break;
+            }
+            taken++;
+            batch.add((BytesMessage) message);
+            if (batch.size() == 100 || taken == count) {
+                String event = Messages.event(batch);
+                if (event.split("\"data\":", -1).length - 1 != batch.size()) {
+                    throw new IllegalStateException("records are missing in the event");
+                }
+                message.acknowledge();
+                batch.clear();
+            }
         }
         return Json.of("count", taken, "ms", (System.nanoTime() - start) / 1_000_000);
     }

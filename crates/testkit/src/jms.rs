@@ -289,7 +289,33 @@ impl Peer {
         count: u64,
         timeout: Duration,
     ) -> Result<Timing> {
-        let answer = self.ask_consumer("drain", consumer, timeout, count).await?;
+        self.take_all("drain", consumer, count, timeout).await
+    }
+
+    /// Takes messages of bytes as [`Peer::drain`] does in [`Mode::Client`], and makes AWS Lambda's event
+    /// of each hundred and reads it before it acknowledges them: what a Java program would do in the
+    /// host's place.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub async fn handle(
+        &mut self,
+        consumer: Consumer,
+        count: u64,
+        timeout: Duration,
+    ) -> Result<Timing> {
+        self.take_all("handle", consumer, count, timeout).await
+    }
+
+    async fn take_all(
+        &mut self,
+        what: &str,
+        consumer: Consumer,
+        count: u64,
+        timeout: Duration,
+    ) -> Result<Timing> {
+        let answer = self.ask_consumer(what, consumer, timeout, count).await?;
         let count = answer["count"].as_u64().context("Peer.java gave no count")?;
         Ok(Timing { count, took: millis(&answer["ms"])? })
     }

@@ -2,8 +2,10 @@
 
 mod clock;
 mod line;
+mod line_activemq;
 mod neighbours;
 mod openwire;
+mod running_host;
 
 use anyhow::Result;
 
@@ -13,8 +15,12 @@ use crate::workspace;
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks of the whole, which are no criterion benchmarks: they take a broker.
-const OF_THE_WHOLE: [Benchmark; 3] =
-    [("line", line::run), ("neighbours", neighbours::run), ("openwire", openwire::run)];
+const OF_THE_WHOLE: [Benchmark; 4] = [
+    ("line", line::run),
+    ("line-activemq", line_activemq::run),
+    ("neighbours", neighbours::run),
+    ("openwire", openwire::run),
+];
 
 pub(crate) fn run(name: Option<&str>) -> Result<()> {
     let of_the_whole = OF_THE_WHOLE.iter().filter(|(own, _)| name.is_none_or(|name| name == *own));

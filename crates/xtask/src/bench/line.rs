@@ -5,22 +5,19 @@
 //! less, so the ratios count. The broker does most of the work and is the ceiling of the rate, which
 //! makes CPU per message the honest figure.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use gristmill_testkit::amqp::{Client, Properties, Table};
 use gristmill_testkit::guests;
 use gristmill_testkit::rabbitmq::RabbitServer;
-use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::runtime::Runtime;
-use tokio::time::{sleep, timeout};
 
 use super::clock::{Clock, Run};
+use super::running_host::{RunningHost, release};
 use crate::workspace;
 
 const QUEUE: &str = "line";
@@ -30,7 +27,6 @@ const BATCH_SIZE: u32 = 100;
 /// The host's default for this batch size, and the same for the native consumer.
 const PREFETCH: u32 = 200;
 const ROUNDS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) fn run() -> Result<()> {
     println!("building the host and the native consumer in release, and the handlers");
@@ -100,33 +96,10 @@ async fn is_drained(client: &mut Client) -> Result<()> {
 
 async fn of_host(server: &RabbitServer, client: &mut Client, handler: &Path) -> Result<Run> {
     publish(client).await?;
-    let folder = tempfile::tempdir().context("cannot make a folder for the host")?;
-    let config = folder.path().join("gristmill.toml");
-    fs::write(&config, configuration(server, handler)).context("cannot write a configuration")?;
-    // Into a file: whoever read a pipe would use the processors beside the host.
-    let path = folder.path().join("log");
-    let log = fs::File::create(&path).context("cannot write a log")?;
-    let mut host = Command::new(release("gristmill"))
-        .args(["run", "--log-format", "json", "-c"])
-        .arg(&config)
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start the host")?;
-    let pid = host.id().context("the host has ended")?;
-    wait_until(Duration::from_millis(2), || Ok(lines(&path)?.any(|line| is(&line, "subscribed"))))
-        .await?;
-    let clock = Clock::start(pid, server.pid())?;
-    wait_until(Duration::from_millis(200), || {
-        let records = lines(&path)?.filter(|line| is(line, "REPORT"));
-        Ok(records.filter_map(|line| line["records"].as_u64()).sum::<u64>() >= u64::from(MESSAGES))
-    })
-    .await?;
-    let run = clock.stop(MESSAGES)?;
-    host.kill().await.context("cannot end the host")?;
+    let host = RunningHost::start(&configuration(server, handler)).await?;
+    let run = host.handle(MESSAGES, server.pid()).await?;
     is_drained(client).await?;
-    // It has idled since its last line, whose time counts.
-    Ok(Run { seconds: duration_s(&path)?, ..run })
+    Ok(run)
 }
 
 fn configuration(server: &RabbitServer, handler: &Path) -> String {
@@ -137,45 +110,6 @@ fn configuration(server: &RabbitServer, handler: &Path) -> String {
          batch_size = {BATCH_SIZE}\nprefetch = {PREFETCH}\n",
         server.amqp_port()
     )
-}
-
-async fn wait_until(pause: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let waiting = async {
-        while !holds()? {
-            sleep(pause).await;
-        }
-        Ok(())
-    };
-    timeout(PATIENCE, waiting).await.context("the host does not get on")?
-}
-
-/// The whole lines of a log, as JSON.
-fn lines(log: &Path) -> Result<impl Iterator<Item = Value> + use<>> {
-    let text = fs::read_to_string(log).context("the log is gone")?;
-    let lines: Vec<Value> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    Ok(lines.into_iter())
-}
-
-fn is(line: &Value, message: &str) -> bool {
-    line["message"] == message
-}
-
-/// From the subscription to the last invocation's end, by the log's own times.
-fn duration_s(log: &Path) -> Result<f64> {
-    let counted = lines(log)?.filter(|line| is(line, "subscribed") || is(line, "REPORT"));
-    let times = counted.filter_map(|line| seconds_of_day(line["timestamp"].as_str()?));
-    let times: Vec<f64> = times.collect();
-    let (first, last) = times.first().zip(times.last()).context("the log has no times")?;
-    Ok((last - first).rem_euclid(24.0 * 3600.0))
-}
-
-/// The time in `2026-01-31T23:59:59.123456Z`.
-fn seconds_of_day(timestamp: &str) -> Option<f64> {
-    let (_, time) = timestamp.trim_end_matches('Z').split_once('T')?;
-    let parts: Vec<f64> = time.split(':').filter_map(|part| part.parse().ok()).collect();
-    let [hours, minutes, seconds] = parts.as_slice() else { return None };
-    Some((hours * 60.0 + minutes) * 60.0 + seconds)
 }
 
 async fn of_native(server: &RabbitServer, client: &mut Client) -> Result<Run> {
@@ -205,8 +139,4 @@ fn expect(line: Option<String>, wanted: &str) -> Result<()> {
         Some(line) if line == wanted => Ok(()),
         other => bail!("the native consumer said {other:?} and not {wanted}"),
     }
-}
-
-fn release(program: &str) -> PathBuf {
-    workspace::target().join("release").join(program)
 }
