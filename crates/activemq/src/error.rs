@@ -15,6 +15,9 @@ pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
     if let ConnectError::LoginRefused { broker } = failed {
         return SourceError::LoginRefused { broker: broker.to_string() };
     }
+    if let ConnectError::Unreachable { broker, source } = failed {
+        return SourceError::Unreachable { broker: broker.to_string(), source: Box::new(source) };
+    }
     if let ConnectError::TlsSettings { broker, source } = failed {
         let (broker, advice) = (broker.to_string(), source.to_string());
         return SourceError::TlsRefused { broker, advice, source: Box::new(source) };
