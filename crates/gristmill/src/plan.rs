@@ -4,7 +4,7 @@
 //! alone.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,8 +96,18 @@ impl Plan {
         gristmill_activemq::SourceSettings {
             queue: self.mapping.queue.clone(),
             client_id: self.consumer_name(),
-            prefetch: self.mapping.prefetch,
+            prefetch: self.prefetch(),
         }
+    }
+
+    /// ActiveMQ takes exactly 1,000 for unset, which a policy of the broker may replace by more or less
+    /// (ActiveMQ, "Per Destination Policies", `queuePrefetch`); so nobody here counts on it.
+    fn prefetch(&self) -> NonZeroU16 {
+        const UNSET: u16 = 1_000;
+        const INSTEAD: NonZeroU16 = NonZeroU16::new(UNSET - 1).unwrap();
+        let prefetch = self.mapping.prefetch;
+        let is_activemq = matches!(self.broker.kind, BrokerKind::ActiveMq { .. });
+        if is_activemq && prefetch.get() == UNSET { INSTEAD } else { prefetch }
     }
 
     fn consumer_name(&self) -> String {
@@ -130,7 +140,7 @@ impl Plan {
                 bytes_max: EVENT_BYTES_MAX,
                 window,
             },
-            prefetch: mapping.prefetch,
+            prefetch: self.prefetch(),
             maximum_concurrency: NonZeroUsize::from(mapping.maximum_concurrency),
             retry,
             latest_start,

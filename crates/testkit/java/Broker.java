@@ -77,6 +77,8 @@ public final class Broker {
         KahaDBPersistenceAdapter store = new KahaDBPersistenceAdapter();
         store.setDirectory(new File(data, "kahadb"));
         store.setJournalMaxFileLength(8 << 20);
+        // A standby waits for the lock of the store, and looks this often (milliseconds).
+        store.getLocker().setLockAcquireSleepInterval(100);
         service.setPersistenceAdapter(store);
         service.getSystemUsage().getMemoryUsage().setLimit((Long) settings.get("memory"));
         service.getSystemUsage().getStoreUsage().setLimit(2L << 30);

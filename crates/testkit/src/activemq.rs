@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! start → running ⇄ frozen;  running → kill9 | stop → ended → restart → running;  drop → gone
+//! standby → waiting ── the first one ends ──▶ running
 //! ```
 //!
 //! The broker is the release's own, started by a small program of ours (`java/Broker.java`) instead
@@ -96,6 +97,35 @@ impl ActiveMqServer {
     ///
     /// As [`ActiveMqServer::start`].
     pub async fn start_with(settings: &Settings) -> Result<Self> {
+        let mut server = Self::prepare(settings, None)?;
+        server.launch().await?;
+        Ok(server)
+    }
+
+    /// Starts a second server on this one's store, which waits until this one has ended, as the standby
+    /// of a pair does; see [`ActiveMqServer::ready`]. The store is this one's, and goes with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActiveMqServer::start`].
+    pub fn standby(&self) -> Result<Self> {
+        let mut server = Self::prepare(&Settings::new(), Some(&self.folder))?;
+        server.spawn()?;
+        Ok(server)
+    }
+
+    /// Waits until the server accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or does not do so in time; the message has its last lines.
+    pub async fn ready(&self) -> Result<()> {
+        let ready = |line: &str| line.contains(READY).then_some(());
+        self.running()?.find("it was ready", START_TIMEOUT, ready).await
+    }
+
+    /// A server that does not run yet, with a store of its own or that in another one's folder.
+    fn prepare(settings: &Settings, store: Option<&Path>) -> Result<Self> {
         let installation = installation::installation()?;
         let ports = PortBlock::claim()?;
         let folder = tempfile::Builder::new()
@@ -105,8 +135,8 @@ impl ActiveMqServer {
         let watchdog = Watchdog::start(folder.path())?;
         // From here on the watchdog removes the folder, because it does so in every case.
         let folder = folder.keep();
-        write_settings(&folder, &ports, settings)?;
-        let mut server = Self {
+        write_settings(&folder, store.unwrap_or(&folder), &ports, settings)?;
+        Ok(Self {
             node: None,
             watchdog,
             folder,
@@ -114,9 +144,7 @@ impl ActiveMqServer {
             installation,
             is_fast: settings.is_fast,
             queues_made: AtomicU32::new(0),
-        };
-        server.launch().await?;
-        Ok(server)
+        })
     }
 
     /// The server that all tests of this process share, without login; the first call starts it.
@@ -251,6 +279,11 @@ impl ActiveMqServer {
     }
 
     async fn launch(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.ready().await
+    }
+
+    fn spawn(&mut self) -> Result<()> {
         let mut command = Command::new(&self.installation.java);
         command.args(JAVA_FLAGS);
         let how = if self.is_fast {
@@ -265,8 +298,6 @@ impl ActiveMqServer {
         command.env_clear().env("LANG", "C.UTF-8").current_dir(&self.folder);
         let node = Supervised::spawn("ActiveMQ", command)?;
         self.watchdog.watch(&[node.pid()])?;
-        let ready = |line: &str| line.contains(READY).then_some(());
-        node.find("it was ready", START_TIMEOUT, ready).await?;
         self.node = Some(node);
         Ok(())
     }
@@ -277,10 +308,15 @@ const OPENWIRE: u16 = 0;
 const TLS: u16 = 1;
 const ADMIN: u16 = 2;
 
-fn write_settings(folder: &Path, ports: &PortBlock, settings: &Settings) -> Result<()> {
+fn write_settings(
+    folder: &Path,
+    store: &Path,
+    ports: &PortBlock,
+    settings: &Settings,
+) -> Result<()> {
     let mut file = settings.json.clone();
     file["name"] = json!(format!("gristmill-{}", ports.port(OPENWIRE)));
-    file["data"] = json!(folder.join("data"));
+    file["data"] = json!(store.join("data"));
     file["openwire"] = json!(ports.port(OPENWIRE));
     file["admin"] = json!(ports.port(ADMIN));
     if !file["tls"].is_null() {
