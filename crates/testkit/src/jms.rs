@@ -168,7 +168,8 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Sends messages to a queue and returns their ids once the broker has taken all of them.
+    /// Sends messages to a queue, or to a topic as in `topic://name`, and returns their ids once the
+    /// broker has taken all of them.
     ///
     /// # Errors
     ///
