@@ -12,7 +12,8 @@
 //! given-up message is waited for.
 //!
 //! What must never happen: a tag of another epoch on this connection, an ack whose range holds a
-//! delivery that was not to be acked, or a poison ack for a message that the broker would then drop.
+//! delivery that was not to be acked, a poison ack for a message that the broker would then drop, or one
+//! that calls a message expired which lives.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -31,7 +32,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use gristmill_broker::{
     Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError, Unusable,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::ActiveMq;
 use crate::dead_letter::dead_letter;
@@ -75,6 +76,8 @@ struct Subscription {
     is_taking: bool,
     /// Unsettled messages that are not persistent, by their tags: the broker would drop them.
     fleeting: HashMap<u64, Box<Message>>,
+    /// From when on an unsettled message has expired, by its tag, where it ever does.
+    expiries: HashMap<u64, Instant>,
     /// The answers that have not come yet.
     answers: FuturesUnordered<Answer>,
     publisher: Option<Publisher>,
@@ -102,8 +105,14 @@ impl ActiveMqSource {
                 Received::Unusable(Unusable { token, message_id, defect, reason })
             }
         };
-        if let Some(subscription) = self.state.as_mut().filter(|_| !message.persistent) {
-            subscription.fleeting.insert(token.tag, message);
+        if let Some(subscription) = &mut self.state {
+            if message.expiration > 0 {
+                let expiry = Instant::now() + time_to_live(&message);
+                subscription.expiries.insert(token.tag, expiry);
+            }
+            if !message.persistent {
+                subscription.fleeting.insert(token.tag, message);
+            }
         }
         received
     }
@@ -162,10 +171,22 @@ impl Subscription {
             client,
             is_taking: true,
             fleeting: HashMap::new(),
+            expiries: HashMap::new(),
             answers: FuturesUnordered::new(),
             publisher: None,
             failure: None,
         })
+    }
+
+    /// Drops what was kept of messages that are settled.
+    fn forget(&mut self, tags: &[u64]) {
+        if self.fleeting.is_empty() && self.expiries.is_empty() {
+            return;
+        }
+        for tag in tags {
+            self.fleeting.remove(tag);
+            self.expiries.remove(tag);
+        }
     }
 
     /// Sends a verdict, whose answer is looked at later. False if it could not be sent.
@@ -224,6 +245,14 @@ impl Subscription {
     }
 }
 
+/// How long a message that has just come lives at the most. A broker takes this side's word for it that
+/// one has expired, so what counts is the broker's own clock, which it has told.
+fn time_to_live(message: &Message) -> Duration {
+    let left_ms = message.expiration.saturating_sub(message.broker_out_time.max(0));
+    // It has expired when the time is past; a broker's milliseconds are cut off.
+    u64::try_from(left_ms).map_or(Duration::ZERO, |ms| Duration::from_millis(ms.saturating_add(1)))
+}
+
 impl Source for ActiveMqSource {
     async fn subscribe(&mut self) -> Result<Epoch, SourceError> {
         self.close().await;
@@ -268,6 +297,10 @@ impl Source for ActiveMqSource {
                 sent
             }
             Settlement::Expire => {
+                let now = Instant::now();
+                tags.retain(|tag| {
+                    subscription.expiries.get(tag).is_some_and(|expiry| *expiry <= now)
+                });
                 let expired = |tag: &&u64| subscription.send(&Verdict::Expired(Tag(**tag)));
                 tags.iter().filter(expired).count()
             }
@@ -281,11 +314,9 @@ impl Source for ActiveMqSource {
             Settlement::Reject(cause) => self.reject(&tags, cause).await,
         };
         if settlement != Settlement::Requeue
-            && let Some(subscription) = self.state.as_mut().filter(|it| !it.fleeting.is_empty())
+            && let Some(subscription) = &mut self.state
         {
-            for tag in &tags {
-                subscription.fleeting.remove(tag);
-            }
+            subscription.forget(&tags);
         }
         Settled { sent, stale: tokens.len() - sent }
     }
