@@ -3,7 +3,8 @@
 //! What must never happen: a refusal that needs a person is taken for a broker that is away.
 
 use activemq_openwire::client::{ConnectError, ReceiveError, RequestError};
-use activemq_openwire::connection::{CloseReason, Violation};
+use activemq_openwire::connection::{CloseReason, Refusal, Violation};
+use activemq_openwire::{DecodeError, Text};
 use gristmill_broker::{SourceError, tls, with_causes};
 
 /// A connection that did not come to be.
@@ -27,21 +28,45 @@ pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
 
 /// A consumer that did not come to be, on a connection that stood.
 pub(crate) fn consuming(error: &RequestError, queue: &str) -> SourceError {
-    if let RequestError::MissingRight(refusal) = error {
-        return SourceError::ReadRefused { queue: queue.to_owned(), reason: refusal.to_string() };
+    let (missing, refusal) = match error {
+        RequestError::MissingRight(refusal) => (is_about_creating(refusal), refusal),
+        RequestError::UnknownDestination(refusal) => (true, refusal),
+        other => return refused(other, queue),
+    };
+    let (queue, reason) = (queue.to_owned(), refusal.to_string());
+    if missing {
+        let advice = "or grant this login `admin` on it, and the broker makes it";
+        return SourceError::QueueMissing { queue, reason: format!("{advice}: {reason}") };
     }
-    if let RequestError::UnknownDestination(refusal) = error {
-        return SourceError::QueueMissing { queue: queue.to_owned(), reason: refusal.to_string() };
+    SourceError::ReadRefused { queue, reason }
+}
+
+/// Whether a right is missing because there is no such queue yet. The broker has one exception for
+/// every right, so that only its text tells.
+fn is_about_creating(refusal: &Refusal) -> bool {
+    let message = refusal.exception.message.as_ref().map(Text::to_str).unwrap_or_default();
+    message.contains(" is not authorized to create: ")
+}
+
+/// A request that failed, and with it the subscription.
+pub(crate) fn refused(error: &RequestError, queue: &str) -> SourceError {
+    if let RequestError::Violation(Violation::Undecodable(what)) = error {
+        return undecodable(what, queue);
     }
     lost(error, queue)
 }
 
 /// A subscription that stood and has ended.
 pub(crate) fn receiving(error: &ReceiveError, queue: &str) -> SourceError {
-    if let ReceiveError::Ended(CloseReason::Violated(Violation::Undecodable(error))) = error {
-        return SourceError::Undecodable { queue: queue.to_owned(), reason: error.to_string() };
+    if let ReceiveError::Ended(CloseReason::Violated(Violation::Undecodable(what))) = error {
+        return undecodable(what, queue);
     }
     lost(error, queue)
+}
+
+/// What cannot be read is a message as a rule, which comes again with every subscription.
+fn undecodable(what: &DecodeError, queue: &str) -> SourceError {
+    SourceError::Undecodable { queue: queue.to_owned(), reason: what.to_string() }
 }
 
 /// A subscription that cannot be used any more.

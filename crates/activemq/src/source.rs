@@ -145,7 +145,7 @@ impl ActiveMqSource {
                 Ok(()) => taken += 1,
                 // Settled before.
                 Err(RequestError::NotAsked(_)) => {}
-                Err(refusal) => subscription.failure = Some(error::lost(&refusal, queue)),
+                Err(refusal) => subscription.failure = Some(error::refused(&refusal, queue)),
             }
         }
         taken
@@ -230,7 +230,7 @@ impl Subscription {
             tokio::select! {
                 biased;
                 Some(answer) = self.answers.next() => {
-                    answer.map_err(|refusal| error::lost(&refusal, queue))?;
+                    answer.map_err(|refusal| error::refused(&refusal, queue))?;
                 }
                 received = self.consumer.receive_ahead(), if self.is_taking => return match received {
                     Ok(incoming) => Ok(Some(incoming)),
