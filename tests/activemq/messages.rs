@@ -128,7 +128,7 @@ async fn a_consumer_of_a_virtual_topic_is_a_queue_like_others() {
     let queue = "Consumer.shop.VirtualTopic.orders";
     server.create_queue(queue).await.unwrap();
     let mut peer = server.peer().await.unwrap();
-    peer.send_to_topic("VirtualTopic.orders", &[Message::text("1")]).await.unwrap();
+    peer.send("topic://VirtualTopic.orders", &[Message::text("1")]).await.unwrap();
     let host = host_with(server, "", &[mapping(queue, "prints-event", "", "")]);
     let shown = records(&printed(&host).await);
     assert_eq!(shown[0]["destination"]["physicalName"], queue);

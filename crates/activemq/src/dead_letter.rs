@@ -18,6 +18,9 @@ const CAUSE: &str = "dlqDeliveryFailureCause";
 const DELIVERY_MODE: &str = "originalDeliveryMode";
 const EXPIRATION: &str = "originalExpiration";
 
+/// As much of a cause as the client tells a broker.
+const CAUSE_BYTES_MAX: usize = 8_192;
+
 /// One that they do not need, since they keep their ids.
 const MESSAGE_ID: &str = "originalMessageID";
 
@@ -49,11 +52,12 @@ pub(crate) fn dead_letter(message: &Message, queue: &str, cause: &str) -> Messag
 }
 
 fn explain(properties: &mut PrimitiveMap, message: &Message, cause: &str) {
-    properties.insert(CAUSE, cause);
+    let end = cause.floor_char_boundary(CAUSE_BYTES_MAX);
+    // As the broker prints what it is told of those that it moves itself.
+    let cause = format!("java.lang.Throwable: {}", cause.get(..end).unwrap_or_default());
+    properties.insert(CAUSE, cause.as_str());
     properties.insert(DELIVERY_MODE, "NON_PERSISTENT");
-    if message.expiration > 0 {
-        properties.insert(EXPIRATION, Value::Long(message.expiration));
-    }
+    properties.insert(EXPIRATION, Value::Long(message.expiration));
     if let Some(id) = message_id(message) {
         properties.insert(MESSAGE_ID, id.as_str());
     }
@@ -78,7 +82,10 @@ mod tests {
         assert_eq!(letter.body(&limits()), Ok(Body::Text(Some("hello".into()))));
         let properties = letter.properties(&limits()).unwrap();
         assert_eq!(properties.get("shop"), Some(&Value::Int(7)));
-        assert_eq!(properties.get(CAUSE), Some(&Value::from("no customer 17")));
+        assert_eq!(
+            properties.get(CAUSE),
+            Some(&Value::from("java.lang.Throwable: no customer 17"))
+        );
         assert_eq!(properties.get(DELIVERY_MODE), Some(&Value::from("NON_PERSISTENT")));
         assert_eq!(properties.get(EXPIRATION), Some(&Value::Long(500)));
     }

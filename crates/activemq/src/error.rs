@@ -3,20 +3,17 @@
 //! What must never happen: a refusal that needs a person is taken for a broker that is away.
 
 use activemq_openwire::client::{ConnectError, ReceiveError, RequestError};
-use activemq_openwire::connection::{CloseReason, Violation};
+use activemq_openwire::connection::{CloseReason, Refusal, Violation};
+use activemq_openwire::{DecodeError, Text};
 use gristmill_broker::{SourceError, tls, with_causes};
-
-/// Between the names of user and queue, neither of which can hold it with its blanks: in ActiveMQ's
-/// authorization plugin, what a missing queue is refused with.
-const NOT_CREATED: &str = " is not authorized to create: ";
 
 /// A connection that did not come to be.
 pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
     if let ConnectError::LoginRefused { broker } = failed {
         return SourceError::LoginRefused { broker: broker.to_string() };
     }
-    if let ConnectError::Unreachable { broker, source } = failed {
-        return SourceError::Unreachable { broker: broker.to_string(), source: Box::new(source) };
+    if let ConnectError::Unreachable { source, .. } = failed {
+        return SourceError::Unreachable { broker, source: Box::new(source) };
     }
     if let ConnectError::TlsSettings { broker, source } = failed {
         let (broker, advice) = (broker.to_string(), source.to_string());
@@ -34,27 +31,46 @@ pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
 
 /// A consumer that did not come to be, on a connection that stood.
 pub(crate) fn consuming(error: &RequestError, queue: &str) -> SourceError {
-    let missing = |reason| SourceError::QueueMissing { queue: queue.to_owned(), reason };
-    if let RequestError::MissingRight(refusal) = error {
-        let reason = refusal.to_string();
-        // The broker makes a queue when it is first consumed, unless this login may not have that.
-        if reason.contains(NOT_CREATED) {
-            return missing(reason);
-        }
-        return SourceError::ReadRefused { queue: queue.to_owned(), reason };
+    let (RequestError::MissingRight(refusal) | RequestError::UnknownDestination(refusal)) = error
+    else {
+        return refused(error, queue);
+    };
+    let missing =
+        matches!(error, RequestError::UnknownDestination(_)) || is_about_creating(refusal);
+    let (queue, reason) = (queue.to_owned(), refusal.to_string());
+    if missing {
+        let advice = "or grant this login `admin` on it, and the broker makes it";
+        return SourceError::QueueMissing { queue, reason: format!("{advice}: {reason}") };
     }
-    if let RequestError::UnknownDestination(refusal) = error {
-        return missing(refusal.to_string());
+    SourceError::ReadRefused { queue, reason }
+}
+
+/// Whether a right is missing because there is no such queue yet. The broker has one exception for
+/// every right, so that only its text tells.
+fn is_about_creating(refusal: &Refusal) -> bool {
+    let message = refusal.exception.message.as_ref().map(Text::to_str).unwrap_or_default();
+    message.contains(" is not authorized to create: ")
+}
+
+/// A request that failed, and with it the subscription.
+pub(crate) fn refused(error: &RequestError, queue: &str) -> SourceError {
+    if let RequestError::Violation(Violation::Undecodable(what)) = error {
+        return undecodable(what, queue);
     }
     lost(error, queue)
 }
 
 /// A subscription that stood and has ended.
 pub(crate) fn receiving(error: &ReceiveError, queue: &str) -> SourceError {
-    if let ReceiveError::Ended(CloseReason::Violated(Violation::Undecodable(error))) = error {
-        return SourceError::Undecodable { queue: queue.to_owned(), reason: error.to_string() };
+    if let ReceiveError::Ended(CloseReason::Violated(Violation::Undecodable(what))) = error {
+        return undecodable(what, queue);
     }
     lost(error, queue)
+}
+
+/// What cannot be read is a message as a rule, which comes again with every subscription.
+fn undecodable(what: &DecodeError, queue: &str) -> SourceError {
+    SourceError::Undecodable { queue: queue.to_owned(), reason: what.to_string() }
 }
 
 /// A subscription that cannot be used any more.

@@ -136,7 +136,7 @@ impl ActiveMqSource {
                 Ok(()) => taken += 1,
                 // Settled before.
                 Err(RequestError::NotAsked(_)) => {}
-                Err(refusal) => subscription.failure = Some(error::lost(&refusal, queue)),
+                Err(refusal) => subscription.failure = Some(error::refused(&refusal, queue)),
             }
         }
         taken
@@ -166,6 +166,16 @@ impl Subscription {
             publisher: None,
             failure: None,
         })
+    }
+
+    /// Drops what was kept of messages that are settled.
+    fn forget(&mut self, tags: &[u64]) {
+        if self.fleeting.is_empty() {
+            return;
+        }
+        for tag in tags {
+            self.fleeting.remove(tag);
+        }
     }
 
     /// Sends a verdict, whose answer is looked at later. False if it could not be sent.
@@ -209,7 +219,7 @@ impl Subscription {
             tokio::select! {
                 biased;
                 Some(answer) = self.answers.next() => {
-                    answer.map_err(|refusal| error::lost(&refusal, queue))?;
+                    answer.map_err(|refusal| error::refused(&refusal, queue))?;
                 }
                 received = self.consumer.receive_ahead(), if self.is_taking => return match received {
                     Ok(incoming) => Ok(Some(incoming)),
@@ -281,11 +291,9 @@ impl Source for ActiveMqSource {
             Settlement::Reject(cause) => self.reject(&tags, cause).await,
         };
         if settlement != Settlement::Requeue
-            && let Some(subscription) = self.state.as_mut().filter(|it| !it.fleeting.is_empty())
+            && let Some(subscription) = &mut self.state
         {
-            for tag in &tags {
-                subscription.fleeting.remove(tag);
-            }
+            subscription.forget(&tags);
         }
         Settled { sent, stale: tokens.len() - sent }
     }

@@ -61,10 +61,12 @@ pub struct ActiveMqMessage {
 }
 
 impl ActiveMqMessage {
-    /// Until its expiration, by the clock of the broker where it tells its time.
+    /// Until its expiration is past, by the clock of the broker where it tells its time: a broker takes
+    /// its client's word for it that a message has expired.
     pub(crate) fn time_to_live(&self, unix_ms: u64) -> Option<Duration> {
         let now = self.handed_out_ms(unix_ms);
-        (self.expiration > 0).then(|| between(now, self.expiration))
+        // Its milliseconds are cut off.
+        (self.expiration > 0).then(|| between(now, self.expiration.saturating_add(1)))
     }
 
     /// Since the broker got it, by the clock of the broker where it tells its time.

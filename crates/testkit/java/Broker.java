@@ -26,9 +26,11 @@ import org.apache.activemq.broker.region.DestinationFilter;
 import org.apache.activemq.broker.region.DestinationStatistics;
 import org.apache.activemq.broker.region.Queue;
 import org.apache.activemq.broker.region.Subscription;
+import org.apache.activemq.broker.region.policy.AbstractDeadLetterStrategy;
 import org.apache.activemq.broker.region.policy.IndividualDeadLetterStrategy;
 import org.apache.activemq.broker.region.policy.PolicyEntry;
 import org.apache.activemq.broker.region.policy.PolicyMap;
+import org.apache.activemq.broker.region.policy.SharedDeadLetterStrategy;
 import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.command.ActiveMQQueue;
 import org.apache.activemq.command.ConsumerControl;
@@ -104,11 +106,14 @@ public final class Broker {
             PolicyEntry entry = new PolicyEntry();
             entry.setQueue((String) properties.remove("queue"));
             String deadLetters = (String) properties.remove("deadLetterPrefix");
+            AbstractDeadLetterStrategy strategy = new SharedDeadLetterStrategy();
             if (deadLetters != null) {
-                IndividualDeadLetterStrategy strategy = new IndividualDeadLetterStrategy();
-                strategy.setQueuePrefix(deadLetters);
-                entry.setDeadLetterStrategy(strategy);
+                IndividualDeadLetterStrategy individual = new IndividualDeadLetterStrategy();
+                individual.setQueuePrefix(deadLetters);
+                strategy = individual;
             }
+            strategy.setProcessNonPersistent("true".equals(properties.remove("processNonPersistent")));
+            entry.setDeadLetterStrategy(strategy);
             IntrospectionSupport.setProperties(entry, properties);
             if (!properties.isEmpty()) {
                 throw new IllegalArgumentException("no such settings of a queue: " + properties.keySet());

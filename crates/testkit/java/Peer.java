@@ -23,6 +23,7 @@ import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQConnectionFactory;
 import org.apache.activemq.ActiveMQSession;
 import org.apache.activemq.ActiveMQSslConnectionFactory;
+import org.apache.activemq.command.ActiveMQDestination;
 
 /**
  * ActiveMQ's own JMS client, for tests: each line of the input is a question in JSON, each line of the
@@ -60,14 +61,25 @@ public final class Peer {
             Map<String, Object> answer = Json.of("number", question.get("number"));
             try {
                 answer.put("ok", peer.answer(question));
-            } catch (Exception e) {
+            } catch (Exception | OutOfMemoryError e) {
                 answer.put("error", e.getClass().getSimpleName() + ": " + e.getMessage());
             }
-            out.print(Json.print(answer) + "\n");
-            out.flush();
+            print(out, answer);
         }
         // A connection to a broker that hangs would not close.
         Runtime.getRuntime().halt(0);
+    }
+
+    /** Whoever asked would wait for ever for an answer that has no room. */
+    private static void print(PrintStream out, Map<String, Object> answer) {
+        String line;
+        try {
+            line = Json.print(answer);
+        } catch (OutOfMemoryError e) {
+            line = Json.print(Json.of("number", answer.get("number"), "error", "the answer is too large"));
+        }
+        out.print(line + "\n");
+        out.flush();
     }
 
     private Object answer(Map<String, Object> question) throws Exception {
@@ -140,9 +152,9 @@ public final class Peer {
         connection.setUseCompression(question.get("compressed") == Boolean.TRUE);
         // Else a message that is not persistent would be on its way still when this is answered.
         connection.setAlwaysSyncSend(true);
-        String topic = (String) question.get("topic");
+        String name = (String) question.get("queue");
         MessageProducer producer =
-                session.createProducer(topic == null ? queue(question) : session.createTopic(topic));
+                session.createProducer(ActiveMQDestination.createDestination(name, ActiveMQDestination.QUEUE_TYPE));
         try {
             List<Object> ids = new ArrayList<>();
             for (Object item : Json.list(question.get("messages"))) {

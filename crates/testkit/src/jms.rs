@@ -173,26 +173,14 @@ impl Peer {
         self.child.id()
     }
 
-    /// Sends messages to a queue and returns their ids once the broker has taken all of them.
+    /// Sends messages to a queue, or to a topic as in `topic://name`, and returns their ids once the
+    /// broker has taken all of them.
     ///
     /// # Errors
     ///
     /// When the broker refuses.
     pub async fn send(&mut self, queue: &str, messages: &[Message]) -> Result<Vec<String>> {
         self.send_as(json!({ "queue": queue }), messages).await
-    }
-
-    /// Sends messages to a topic, as [`Peer::send`] does to a queue.
-    ///
-    /// # Errors
-    ///
-    /// When the broker refuses.
-    pub async fn send_to_topic(
-        &mut self,
-        topic: &str,
-        messages: &[Message],
-    ) -> Result<Vec<String>> {
-        self.send_as(json!({ "topic": topic }), messages).await
     }
 
     /// Sends messages with bodies that the client compresses with zlib.

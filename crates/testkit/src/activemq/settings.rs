@@ -71,8 +71,9 @@ impl Settings {
     }
 
     /// Sets properties of ActiveMQ's `policyEntry` for a queue or pattern, by the names that its XML
-    /// has, as in `("expireMessagesPeriod", "1000")`. One name is ours: `deadLetterPrefix` gives each
-    /// queue a dead-letter queue of its own, named so and then as the queue.
+    /// has, as in `("expireMessagesPeriod", "1000")`. Two names are ours: `deadLetterPrefix` gives each
+    /// queue a dead-letter queue of its own, named so and then as the queue, and
+    /// `processNonPersistent` is that of the `deadLetterStrategy`.
     #[must_use]
     pub fn policy(self, queue: &str, properties: &[(&str, &str)]) -> Self {
         let mut policy = json!({ "queue": queue });
@@ -87,6 +88,14 @@ impl Settings {
     #[must_use]
     pub fn broker(mut self, name: &str, value: &str) -> Self {
         self.json["broker"][name] = json!(value);
+        self
+    }
+
+    /// Sets options of the ports that clients connect to, in place of the usual ones, as in
+    /// `maximumConnections=1`.
+    #[must_use]
+    pub fn transport(mut self, options: &str) -> Self {
+        self.json["transport"] = json!(options);
         self
     }
 
