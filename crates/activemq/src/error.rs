@@ -28,13 +28,14 @@ pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
 
 /// A consumer that did not come to be, on a connection that stood.
 pub(crate) fn consuming(error: &RequestError, queue: &str) -> SourceError {
-    let (missing, refusal) = match error {
-        RequestError::MissingRight(refusal) => (is_about_creating(refusal), refusal),
-        RequestError::UnknownDestination(refusal) => (true, refusal),
-        other => return refused(other, queue),
+    let (RequestError::MissingRight(refusal) | RequestError::UnknownDestination(refusal)) = error
+    else {
+        return refused(error, queue);
     };
+    let is_missing =
+        matches!(error, RequestError::UnknownDestination(_)) || is_about_creating(refusal);
     let (queue, reason) = (queue.to_owned(), refusal.to_string());
-    if missing {
+    if is_missing {
         let advice = "or grant this login `admin` on it, and the broker makes it";
         return SourceError::QueueMissing { queue, reason: format!("{advice}: {reason}") };
     }

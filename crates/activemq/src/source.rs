@@ -246,11 +246,14 @@ impl Subscription {
 }
 
 /// How long a message that has just come lives at the most. A broker takes this side's word for it that
-/// one has expired, so what counts is the broker's own clock, which it has told.
+/// one has expired, so what counts is the broker's own clock; one that does not tell its time has to
+/// leave it to us.
 fn time_to_live(message: &Message) -> Duration {
-    let left_ms = message.expiration.saturating_sub(message.broker_out_time.max(0));
-    // It has expired when the time is past; a broker's milliseconds are cut off.
-    u64::try_from(left_ms).map_or(Duration::ZERO, |ms| Duration::from_millis(ms.saturating_add(1)))
+    if message.broker_out_time <= 0 {
+        return Duration::ZERO;
+    }
+    let left_ms = message.expiration.saturating_sub(message.broker_out_time);
+    u64::try_from(left_ms).map_or(Duration::ZERO, Duration::from_millis)
 }
 
 impl Source for ActiveMqSource {
