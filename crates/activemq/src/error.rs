@@ -35,10 +35,10 @@ pub(crate) fn consuming(error: &RequestError, queue: &str) -> SourceError {
     else {
         return refused(error, queue);
     };
-    let missing =
+    let is_missing =
         matches!(error, RequestError::UnknownDestination(_)) || is_about_creating(refusal);
     let (queue, reason) = (queue.to_owned(), refusal.to_string());
-    if missing {
+    if is_missing {
         let advice = "or grant this login `admin` on it, and the broker makes it";
         return SourceError::QueueMissing { queue, reason: format!("{advice}: {reason}") };
     }

@@ -202,3 +202,18 @@ async fn a_policy_for_those_who_chose_no_prefetch_changes_nothing() {
         wait_for(&server, "orders", 2_500, 0).await;
     }
 }
+
+/// A prefetch that is larger than a page is reached only while acks go in or messages come.
+#[tokio::test]
+async fn a_broker_hands_out_a_page_of_what_waits_and_goes_on_with_the_first_ack() {
+    let (server, queue, mut peer) = with_messages(0).await;
+    peer.fill(&queue, 1_000, 10, true).await.unwrap();
+    let mut source = subscribed(server, &queue, 700).await;
+    let taken = take(&mut source, 200).await;
+    wait_for(server, &queue, 1_000, 200).await;
+    assert!(source.receive().now_or_never().is_none());
+    assert_eq!(settle(&mut source, Settlement::Ack, &[taken[0].token]).await, sent(1));
+    take(&mut source, 200).await;
+    source.close().await;
+    wait_for(server, &queue, 999, 0).await;
+}

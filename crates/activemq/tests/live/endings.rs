@@ -197,7 +197,7 @@ async fn the_next_address_takes_over_from_a_broker_that_dies_or_freezes() {
 async fn a_frozen_broker_is_noticed_and_a_restarted_one_has_the_messages() {
     let mut server = ActiveMqServer::start().await.unwrap();
     send_texts(&mut server.peer().await.unwrap(), "orders", &["a", "b"]).await;
-    let heartbeat = Duration::from_millis(400);
+    let heartbeat = Duration::from_millis(600);
     let settings = ConnectionSettings { heartbeat, ..settings(&server.url()) };
     let mut source = source(settings, "orders", 10);
     source.subscribe().await.unwrap();

@@ -2,8 +2,10 @@
 //! that expire.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use activemq_openwire::connection::{ConsumerOptions, Settlement as Verdict};
+use activemq_openwire::structures::Destination;
 use gristmill_broker::{Settlement, Source};
 use gristmill_testkit::activemq::ActiveMqServer;
 
@@ -11,14 +13,6 @@ use super::*;
 
 fn lives(text: &str, ttl: Duration, persistent: bool) -> jms::Message {
     jms::Message { ttl, persistent, ..jms::Message::text(text) }
-}
-
-/// Waits until it is later than a time in milliseconds, by the clock that the broker has too.
-async fn wait_past(expiration: i64) {
-    let expired = UNIX_EPOCH + Duration::from_millis(u64::try_from(expiration).unwrap() + 2);
-    while let Ok(left) = expired.duration_since(SystemTime::now()) {
-        tokio::time::sleep(left).await;
-    }
 }
 
 #[tokio::test]
@@ -33,13 +27,13 @@ async fn the_broker_does_with_an_expired_message_what_it_does_with_all() {
     let seen = peer.browse(&queue).await.unwrap();
     let expirations: HashMap<_, _> =
         seen.iter().map(|said| (said.text().unwrap(), said.expiration)).collect();
-    let last = *expirations.values().max().unwrap();
     let mut source = subscribed(server, &queue, 10).await;
     let taken = take(&mut source, 3).await;
     let (expired, stays): (Vec<_>, Vec<_>) =
         taken.iter().partition(|delivery| delivery.message.body() != b"stays");
     let expired: Vec<_> = expired.iter().map(|delivery| delivery.token).collect();
-    wait_past(last).await;
+    // Until they have expired, however early they were handed out.
+    tokio::time::sleep(short).await;
     assert_eq!(settle(&mut source, Settlement::Expire, &expired).await, sent(2));
     wait_for(server, &queue, 1, 1).await;
     let letters = dead_letters(&mut peer, &queue).await;
@@ -50,4 +44,25 @@ async fn the_broker_does_with_an_expired_message_what_it_does_with_all() {
     assert_eq!(settle(&mut source, Settlement::Ack, &[stays[0].token]).await, sent(1));
     wait_for(server, &queue, 0, 0).await;
     source.close().await;
+}
+
+/// Why it has to be true, and the clock be the broker's.
+#[tokio::test]
+async fn a_broker_takes_a_clients_word_for_it_that_a_message_has_expired() {
+    let server = ActiveMqServer::shared().await.unwrap();
+    let queue = server.test_queue().await.unwrap();
+    let mut peer = server.peer().await.unwrap();
+    let hour = Duration::from_secs(3_600);
+    peer.send(&queue, &[lives("kept", hour, true), lives("lost", hour, false)]).await.unwrap();
+    let client = raw_client(server, "early").await;
+    let options = ConsumerOptions::new(Destination::queue(&queue), 10);
+    let mut consumer = client.session().await.unwrap().consumer(&options).await.unwrap();
+    for _ in 0..2 {
+        let delivery = timeout(LONG, consumer.receive()).await.unwrap().unwrap();
+        consumer.settle(&Verdict::Expired(delivery.tag)).await.unwrap();
+    }
+    client.close().await;
+    let counts = server.queue_counts(&queue).await.unwrap();
+    assert_eq!((counts.messages, counts.expired), (0, 2));
+    assert_eq!(bodies_of(&dead_letters(&mut peer, &queue).await), ["kept"]);
 }

@@ -155,14 +155,18 @@ async fn without_the_right_to_dead_letters_nothing_is_lost_and_the_right_is_name
         );
         wait_for(&server, "orders", 1, 0).await;
     }
-    // A persistent one is moved by the broker, which asks nobody for a right.
-    peer.take("orders", 1, LONG).await.unwrap();
+    // A persistent one is moved by the broker, which asks nobody for a right, also beside another.
     send_texts(&mut peer, "orders", &["kept"]).await;
     let mut source = source(settings("host", "h"), "orders", 10);
     source.subscribe().await.unwrap();
-    let taken = take(&mut source, 1).await;
-    assert_eq!(settle(&mut source, Settlement::Reject(REASON), &tokens(&taken)).await, sent(1));
+    let taken = tokens(&take(&mut source, 2).await);
+    let rejected = settle(&mut source, Settlement::Reject(REASON), &taken).await;
+    assert_eq!(rejected, Settled { sent: 1, stale: 1 });
+    let error = ended(&mut source).await;
+    assert!(matches!(error, SourceError::DeadLetterRefused { .. }), "{error}");
     assert_eq!(bodies_of(&dead_letters(&mut peer, "orders").await), ["kept"]);
+    wait_for(&server, "orders", 1, 0).await;
+    assert_eq!(bodies_of(&peer.browse("orders").await.unwrap()), ["fleeting"]);
 }
 
 #[tokio::test]

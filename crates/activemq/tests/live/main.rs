@@ -1,6 +1,6 @@
 //! ActiveMQ as a source against a real ActiveMQ, with Java's own client as whoever sends and looks on:
 //! what the contract's suite cannot ask, since other brokers do not have it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod counting;
 mod endings;
