@@ -2,14 +2,14 @@
 //! `proptest` and with recorded frames that it has spoilt.
 #![allow(dead_code, reason = "each program that includes this calls a part of it")]
 
-use std::time::{Duration, Instant};
+mod connection;
 
 use activemq_openwire::bytes::{Bytes, BytesMut};
-use activemq_openwire::connection::{
-    Connection, ConsumerKey, ConsumerOptions, Event, PullTimeout, Settings, Settlement, Tag,
+use activemq_openwire::structures::{Message, MessageKind, Structure};
+use activemq_openwire::{
+    DecodeError, Format, Frame, Limits, Opaque, PrimitiveMap, Text, decode, encode,
 };
-use activemq_openwire::structures::{Destination, Message, MessageKind, Structure};
-use activemq_openwire::{Format, Frame, Limits, Opaque, PrimitiveMap, decode, encode};
+use miniz_oxide::deflate::compress_to_vec_zlib;
 
 /// Limits that bytes of a test can reach.
 const LIMITS: Limits = Limits {
@@ -22,6 +22,9 @@ const LIMITS: Limits = Limits {
 
 /// What decodes, in whatever format, encodes to the same bytes.
 pub(crate) fn frame(data: &[u8]) {
+    if data.len() > LIMITS.frame_bytes_max {
+        return;
+    }
     for version in [9, 10, 11, 12] {
         for stack_traces in [false, true] {
             let format = Format { version, stack_traces };
@@ -41,28 +44,47 @@ pub(crate) fn frame(data: &[u8]) {
     }
 }
 
-/// Contents of any kind can be looked at, and what they say comes back.
+/// Contents of any kind can be looked at, say the same when they are compressed, and come back.
+///
+/// The first byte says of which kind the rest is, and whether that is compressed or is to be.
 pub(crate) fn content(data: &[u8]) {
-    let content = Some(Opaque(Bytes::copy_from_slice(data)));
-    for kind in (23..=29).filter_map(MessageKind::from_code) {
-        for compressed in [false, true] {
-            let content = content.clone();
-            let marshalled_properties = content.clone();
-            look_into(&Message {
-                kind,
-                content,
-                marshalled_properties,
-                compressed,
-                ..Message::default()
-            });
-        }
+    let Some((what, data)) = data.split_first() else { return };
+    if data.len() > LIMITS.inflated_bytes_max {
+        return;
     }
-    if let Ok(map) = PrimitiveMap::decode(Bytes::copy_from_slice(data), &LIMITS) {
+    let plain = Bytes::copy_from_slice(data);
+    let kind = MessageKind::from_code(23 + what % 8).unwrap_or_default();
+    let message = |content: Bytes, compressed| {
+        let content = Some(Opaque(content));
+        Message { kind, content, compressed, ..Message::default() }
+    };
+    let body = what_it_says(&message(plain.clone(), what & 8 != 0));
+    if let Ok(again) = &body {
+        assert_eq!(body, what_it_says(again));
+    }
+    if what & 24 == 16 {
+        let deflated = compress_to_vec_zlib(data, 1);
+        let length = i32::try_from(data.len()).expect("it is below the limit").to_be_bytes();
+        // Only bytes say their length before the compressed part.
+        let prefix = if kind == MessageKind::Bytes { &length[..] } else { &[] };
+        assert_eq!(body, what_it_says(&message([prefix, &deflated].concat().into(), true)));
+    }
+    if let Ok(map) = PrimitiveMap::decode(plain.clone(), &LIMITS) {
         let encoded = map.encode().expect("what was read fits");
         let again = PrimitiveMap::decode(encoded, &LIMITS).expect("what was written can be read");
         // Not compared as values, because a NaN differs from itself.
         assert_eq!(again.encode(), map.encode());
+        drop(format!("{map:?}"));
     }
+    let text = Text::from_wire(plain);
+    assert_eq!(Text::new(&text.to_str()).to_str(), text.to_str());
+}
+
+/// A message whose body this one's says, as this crate writes it.
+fn what_it_says(message: &Message) -> Result<Message, DecodeError> {
+    let mut again = Message::default();
+    again.set_body(&message.body(&LIMITS)?).expect("what was read fits");
+    Ok(again)
 }
 
 fn look_into(message: &Message) {
@@ -71,83 +93,7 @@ fn look_into(message: &Message) {
     drop(message.message_id.as_ref().map(ToString::to_string));
 }
 
-/// Each kind of verdict in turn, for some more than one delivery or none.
-fn verdict(tag: Tag) -> Settlement {
-    let Tag(number) = tag;
-    let earlier = Tag(number.saturating_sub(3));
-    match number % 7 {
-        0 | 1 => Settlement::Individual(tag),
-        2 => Settlement::UpTo(earlier),
-        3 => Settlement::Range { first: earlier, last: tag },
-        4 => Settlement::Poison { tag, cause: Some("\0🦀".repeat(5_000)) },
-        5 => Settlement::Expired(tag),
-        _ => Settlement::Range { first: tag, last: earlier },
-    }
-}
-
-/// What an application might do at any time.
-fn command(connection: &mut Connection, key: ConsumerKey, step: usize) {
-    match step % 8 {
-        0 => drop(connection.pull(key, PullTimeout::Never)),
-        1 => drop(connection.set_prefetch(key, 7)),
-        2 => drop(connection.set_prefetch(key, 0)),
-        3 if step > 200 => drop(connection.close_consumer(key)),
-        _ => {}
-    }
-}
-
-/// A connection takes any bytes in any pieces, ends at most once, and keeps within bounds.
-///
-/// The first byte says how far the peer keeps to the protocol; the rest is what it says then.
+/// See [`connection::play`].
 pub(crate) fn connection(data: &[u8]) {
-    let Some((first, mut rest)) = data.split_first() else { return };
-    let now = Instant::now();
-    let mut settings = Settings::new("ID:fuzz", "client");
-    settings.limits = LIMITS;
-    let mut connection = Connection::new(settings, now);
-    let mut input = BytesMut::new();
-    if first & 1 == 1 {
-        input.extend_from_slice(b"\0\0\0\x0E\x01ActiveMQ\0\0\0\x0C\0");
-        connection.receive(now, &mut input);
-        // The login: only what was taken can be answered.
-        drop(connection.take_output(now));
-        input.extend_from_slice(b"\0\0\0\x0A\x1E\0\0\0\0\0\0\0\0\x01");
-        connection.receive(now, &mut input);
-        assert!(matches!(connection.poll_event(), Some(Event::LoggedIn)));
-    }
-    let mut consumer = None;
-    if first & 3 == 3 {
-        let (session, _) = connection.open_session().expect("it is open");
-        let options = ConsumerOptions::new(Destination::queue("fuzz"), 5);
-        let (key, _) = connection.open_consumer(session, &options).expect("it is open");
-        consumer = Some(key);
-        drop(connection.pull(key, PullTimeout::None));
-    }
-    let piece = usize::from(first >> 2).max(1);
-    let (mut has_ended, mut time) = (false, now);
-    while !rest.is_empty() {
-        let (bytes, after) = rest.split_at(piece.min(rest.len()));
-        rest = after;
-        input.extend_from_slice(bytes);
-        connection.receive(time, &mut input);
-        time += Duration::from_secs(1);
-        connection.handle_timeout(time);
-        while let Some(event) = connection.poll_event() {
-            assert!(!has_ended, "{event:?} after the end");
-            has_ended = matches!(event, Event::Closed(_));
-            if let Event::Delivered(delivery) = event {
-                connection.hand(delivery.consumer, delivery.tag);
-                drop(connection.settle(delivery.consumer, &verdict(delivery.tag)));
-            }
-        }
-        if let Some(key) = consumer {
-            // Twice the greatest prefetch, and a pull.
-            assert!(connection.unsettled(key) <= 15);
-            command(&mut connection, key, rest.len());
-        }
-        drop(connection.take_output(time));
-    }
-    connection.close(time);
-    connection.handle_timeout(time + Duration::from_secs(3_600));
-    assert!(connection.is_closed());
+    connection::play(data);
 }

@@ -128,14 +128,14 @@ impl PrimitiveMap {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let count = reader.i32()?;
-        if count == -1 {
-            return Ok(Self::default());
-        }
-        let count = usize::try_from(count).map_err(|_| DecodeError::NegativeLength)?;
-        let count = reader.elements(count)?;
+        // Also a null map is a level, because an empty one, as which it is written, is.
         reader.nested(|reader| {
-            let entries = (0..count).map(|_| {
+            let count = reader.i32()?;
+            if count == -1 {
+                return Ok(Self::default());
+            }
+            let count = usize::try_from(count).map_err(|_| DecodeError::NegativeLength)?;
+            let entries = (0..reader.elements(count)?).map(|_| {
                 let length = usize::from(reader.u16()?);
                 Ok((reader.text(length)?, Value::read(reader)?))
             });

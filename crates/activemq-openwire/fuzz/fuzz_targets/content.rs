@@ -1,7 +1,9 @@
 //! `cargo +nightly fuzz run content`: see `targets.rs`.
 #![no_main]
 
+#[path = "../memory.rs"]
+mod memory;
 #[path = "../targets.rs"]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::content(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| memory::bounded(targets::content, data));

@@ -1,7 +1,8 @@
 //! What this side can ask of the broker once it is logged in.
 //!
 //! Every command is written to the output at once. Those that return a [`RequestId`] are answered
-//! by an [`Event::Answered`](super::Event::Answered) with it.
+//! by an [`Event::Answered`](super::Event::Answered) with it. What must never happen: a command that
+//! failed and has changed something.
 
 use std::time::{Duration, Instant};
 
@@ -165,26 +166,20 @@ impl Connection {
         key: ConsumerKey,
         settlement: &Settlement,
     ) -> Result<RequestId, CommandError> {
-        self.check_open()?;
-        let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
-        let consumer = consumer.ok_or(CommandError::Unknown)?;
-        let destination = consumer.destination.clone();
-        let ledger = &mut consumer.ledger;
-        let mut one = |tag| ledger.settle(tag).ok_or(CommandError::NotUnsettled);
-        let (ack_type, first, last, count) = match settlement {
-            Settlement::Individual(tag) => (AckType::Individual, None, one(*tag)?, 1),
-            // A range of one: without its first, everything before it would go with it.
-            Settlement::Poison { tag, .. } => {
-                let last = one(*tag)?;
-                (AckType::Poison, Some(last.message_id.clone()), last, 1)
-            }
-            Settlement::Expired(tag) => {
-                let last = one(*tag)?;
-                (AckType::Expired, Some(last.message_id.clone()), last, 1)
-            }
-            Settlement::UpTo(last) => standard(ledger.settle_range(Tag(0), *last))?,
-            Settlement::Range { first, last } => standard(ledger.settle_range(*first, *last))?,
+        let consumer = self.consumer(key)?;
+        let (ack_type, tags) = match settlement {
+            Settlement::Individual(tag) => (AckType::Individual, *tag..=*tag),
+            Settlement::UpTo(last) => (AckType::Standard, Tag(0)..=*last),
+            Settlement::Range { first, last } => (AckType::Standard, *first..=*last),
+            Settlement::Poison { tag, .. } => (AckType::Poison, *tag..=*tag),
+            Settlement::Expired(tag) => (AckType::Expired, *tag..=*tag),
         };
+        let range = consumer.ledger.get(tags.clone()).ok_or(CommandError::NotUnsettled)?;
+        let (first, Unsettled { message_id: last, destination: from }, count) = range;
+        // A range, also of one: without its first, everything before it would go with it.
+        let first = (ack_type != AckType::Individual).then(|| first.message_id.clone());
+        let last = Some(last.clone());
+        let destination = Some(from.as_ref().unwrap_or(&consumer.destination).clone());
         let poison_cause = match settlement {
             Settlement::Poison { cause, .. } => {
                 cause.as_deref().map(|text| Throwable::new("java.lang.Throwable", shortened(text)))
@@ -195,19 +190,21 @@ impl Connection {
             | Settlement::Expired(_) => None,
         };
         let consumer_id = Some(self.consumer_id(key));
-        let Unsettled { message_id, destination: from } = last;
         let is_ack = ack_type == AckType::Individual;
-        self.request(if is_ack { Purpose::Ack } else { Purpose::Other }, |header| MessageAck {
+        let purpose = if is_ack { Purpose::Ack } else { Purpose::Other };
+        let request = self.request(purpose, |header| MessageAck {
             header,
-            destination: Some(from.unwrap_or(destination)),
+            destination,
             transaction_id: None,
             consumer_id,
             ack_type: ack_type as i8,
             first_message_id: first,
-            last_message_id: Some(message_id),
+            last_message_id: last,
             message_count: i32::try_from(count).unwrap_or(i32::MAX),
             poison_cause,
-        })
+        })?;
+        self.consumer(key)?.ledger.settle(tags);
+        Ok(request)
     }
 
     /// Asks for one message, for a consumer with a prefetch of 0. What comes of it is a delivery or
@@ -222,13 +219,10 @@ impl Connection {
         key: ConsumerKey,
         timeout: PullTimeout,
     ) -> Result<RequestId, CommandError> {
-        self.check_open()?;
-        let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
-        let consumer = consumer.ok_or(CommandError::Unknown)?;
+        let consumer = self.consumer(key)?;
         if consumer.is_pulling() {
             return Err(CommandError::PullPending);
         }
-        consumer.pull();
         let destination = Some(consumer.destination.clone());
         let timeout = match timeout {
             PullTimeout::None => -1,
@@ -236,13 +230,15 @@ impl Connection {
             PullTimeout::Never => 0,
         };
         let consumer_id = Some(self.consumer_id(key));
-        self.request(Purpose::Pull(key), |header| MessagePull {
+        let request = self.request(Purpose::Pull(key), |header| MessagePull {
             header,
             consumer_id,
             destination,
             timeout,
             ..MessagePull::default()
-        })
+        })?;
+        self.consumer(key)?.pull();
+        Ok(request)
     }
 
     /// Changes a consumer's prefetch.
@@ -255,20 +251,19 @@ impl Connection {
         key: ConsumerKey,
         prefetch: u16,
     ) -> Result<RequestId, CommandError> {
-        self.check_open()?;
-        let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
-        let consumer = consumer.ok_or(CommandError::Unknown)?;
+        let consumer = self.consumer(key)?;
         let prefetch = avoid_default(prefetch);
-        consumer.raise_prefetch(u32::from(prefetch));
         let destination = Some(consumer.destination.clone());
         let consumer_id = Some(self.consumer_id(key));
-        self.request(Purpose::Other, |header| ConsumerControl {
+        let request = self.request(Purpose::Other, |header| ConsumerControl {
             header,
             destination,
             consumer_id,
             prefetch: i32::from(prefetch),
             ..ConsumerControl::default()
-        })
+        })?;
+        self.consumer(key)?.raise_prefetch(u32::from(prefetch));
+        Ok(request)
     }
 
     /// Sends a message. Its producer, id and header are set here; with an answer, a persistent one
@@ -309,13 +304,12 @@ impl Connection {
     ///
     /// When the connection is not open or there is no such consumer.
     pub fn close_consumer(&mut self, key: ConsumerKey) -> Result<RequestId, CommandError> {
-        self.check_open()?;
-        let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
-        let consumer = consumer.ok_or(CommandError::Unknown)?;
-        consumer.is_closing = true;
+        let consumer = self.consumer(key)?;
         let last = consumer.ledger.last_delivered();
         let object = RemovedObject::Consumer(self.consumer_id(key));
-        self.remove(Purpose::CloseConsumer(key), object, last)
+        let request = self.remove(Purpose::CloseConsumer(key), object, last)?;
+        self.consumer(key)?.is_closing = true;
+        Ok(request)
     }
 
     /// Closes a producer.
@@ -325,9 +319,13 @@ impl Connection {
     /// When the connection is not open or there is no such producer.
     pub fn close_producer(&mut self, key: ProducerKey) -> Result<RequestId, CommandError> {
         self.check_open()?;
-        self.producers.remove(&key).ok_or(CommandError::Unknown)?;
+        if !self.producers.contains_key(&key) {
+            return Err(CommandError::Unknown);
+        }
         let object = RemovedObject::Producer(self.producer_id(key));
-        self.remove(Purpose::Other, object, 0)
+        let request = self.remove(Purpose::Other, object, 0)?;
+        self.producers.remove(&key);
+        Ok(request)
     }
 
     /// Closes everything in order: consumers, the connection, and once the broker has confirmed,
@@ -388,6 +386,12 @@ impl Connection {
         if self.sessions.contains(&session) { Ok(()) } else { Err(CommandError::Unknown) }
     }
 
+    fn consumer(&mut self, key: ConsumerKey) -> Result<&mut Consumer, CommandError> {
+        self.check_open()?;
+        let consumer = self.consumers.get_mut(&key).filter(|consumer| !consumer.is_closing);
+        consumer.ok_or(CommandError::Unknown)
+    }
+
     fn next_number(&mut self) -> i64 {
         self.last_number = self.last_number.saturating_add(1);
         self.last_number
@@ -402,14 +406,6 @@ impl Connection {
         let connection_id = Some(self.id.clone());
         ProducerId { connection_id, session_id: key.session, value: key.number }
     }
-}
-
-/// What a broker has to hear of a range.
-type Ack = (AckType, Option<MessageId>, Unsettled, usize);
-
-fn standard(range: Option<(Unsettled, Unsettled, usize)>) -> Result<Ack, CommandError> {
-    let (first, last, count) = range.ok_or(CommandError::NotUnsettled)?;
-    Ok((AckType::Standard, Some(first.message_id), last, count))
 }
 
 /// A cause that fits the wire, whatever is in it.

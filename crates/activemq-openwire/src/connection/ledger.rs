@@ -3,7 +3,8 @@
 //! What must never happen: an id that was not delivered, or is settled, in an ack; or a number in
 //! the close that makes the broker count untouched messages as delivered.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::structures::{Destination, MessageId};
 
@@ -21,89 +22,51 @@ pub(super) struct Unsettled {
 /// The unsettled deliveries of one consumer.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The tag of the first entry.
-    first: u64,
-    /// One for each tag from `first` on; `None` once it is settled. The front is never `None`.
-    entries: VecDeque<Option<Unsettled>>,
-    unsettled: usize,
+    /// What is settled leaves nothing here, however long something before it stays.
+    entries: BTreeMap<Tag, Unsettled>,
+    /// The tag of the next delivery.
+    next: u64,
     /// One past the last tag that the application has been handed.
     handed: u64,
 }
 
 impl Ledger {
     pub(super) fn unsettled(&self) -> usize {
-        self.unsettled
+        self.entries.len()
     }
 
     /// Notes a delivery.
     pub(super) fn deliver(&mut self, entry: Unsettled) -> Tag {
-        let tag = Tag(self.end());
-        self.entries.push_back(Some(entry));
-        self.unsettled = self.unsettled.saturating_add(1);
+        let tag = Tag(self.next);
+        self.next = self.next.saturating_add(1);
+        self.entries.insert(tag, entry);
         tag
     }
 
     /// Notes that everything up to `tag` has been handed to the application.
     pub(super) fn hand(&mut self, tag: Tag) {
-        self.handed = self.handed.max(tag.0.saturating_add(1)).min(self.end());
+        self.handed = self.handed.max(tag.0.saturating_add(1)).min(self.next);
     }
 
-    /// Takes out one delivery.
-    pub(super) fn settle(&mut self, tag: Tag) -> Option<Unsettled> {
-        let taken = self.entry(tag.0)?.take()?;
-        self.unsettled = self.unsettled.saturating_sub(1);
-        self.trim();
-        Some(taken)
+    /// The first and the last of these deliveries that are unsettled, and how many are.
+    pub(super) fn get(&self, tags: RangeInclusive<Tag>) -> Option<(&Unsettled, &Unsettled, usize)> {
+        // A range that ends before it begins is nothing, and no range of the map.
+        let tags = (!tags.is_empty()).then_some(tags)?;
+        let entries = self.entries.range(tags).map(|(_, entry)| entry);
+        Some((entries.clone().next()?, entries.clone().next_back()?, entries.count()))
     }
 
-    /// Takes out everything from one tag to another, and returns the first, the last and how many.
-    pub(super) fn settle_range(
-        &mut self,
-        Tag(from): Tag,
-        Tag(to): Tag,
-    ) -> Option<(Unsettled, Unsettled, usize)> {
-        let skipped = usize::try_from(from.saturating_sub(self.first)).ok()?;
-        let length = to.checked_sub(from.max(self.first))?.saturating_add(1);
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let (mut first, mut last, mut count) = (None, None, 0_usize);
-        for entry in self.entries.iter_mut().skip(skipped).take(length) {
-            let Some(entry) = entry.take() else { continue };
-            count = count.saturating_add(1);
-            match first {
-                None => first = Some(entry),
-                Some(_) => last = Some(entry),
-            }
-        }
-        self.unsettled = self.unsettled.saturating_sub(count);
-        self.trim();
-        let first = first?;
-        let last = last.unwrap_or_else(|| first.clone());
-        Some((first, last, count))
+    /// Takes out these deliveries, which [`get`](Self::get) has found some of.
+    pub(super) fn settle(&mut self, tags: RangeInclusive<Tag>) {
+        self.entries.extract_if(tags, |_, _| true).for_each(drop);
     }
 
     /// The broker's number of the last delivery that was handed out and is unsettled; -1 if there
     /// is none. With it in the close, the broker counts exactly what was handed out as delivered.
     /// It has to be an unsettled one: for any other, the broker would count nothing.
     pub(super) fn last_delivered(&self) -> i64 {
-        let handed = usize::try_from(self.handed.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let last = self.entries.iter().take(handed).rev().flatten().next();
-        last.map_or(NOTHING_DELIVERED, |entry| entry.message_id.broker_sequence_id)
-    }
-
-    fn entry(&mut self, tag: u64) -> Option<&mut Option<Unsettled>> {
-        let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
-        self.entries.get_mut(index)
-    }
-
-    fn end(&self) -> u64 {
-        self.first.saturating_add(self.entries.len() as u64)
-    }
-
-    fn trim(&mut self) {
-        while let Some(None) = self.entries.front() {
-            self.entries.pop_front();
-            self.first = self.first.saturating_add(1);
-        }
+        let last = self.entries.range(..Tag(self.handed)).next_back();
+        last.map_or(NOTHING_DELIVERED, |(_, entry)| entry.message_id.broker_sequence_id)
     }
 }
 
@@ -129,17 +92,28 @@ mod tests {
         ledger
     }
 
+    fn settle(ledger: &mut Ledger, tags: RangeInclusive<u64>) -> Option<(i64, i64, usize)> {
+        let tags = Tag(*tags.start())..=Tag(*tags.end());
+        let sequence = |entry: &Unsettled| entry.message_id.broker_sequence_id;
+        let settled = ledger.get(tags.clone());
+        let settled = settled.map(|(first, last, count)| (sequence(first), sequence(last), count));
+        if settled.is_some() {
+            ledger.settle(tags);
+        }
+        settled
+    }
+
     #[test]
     fn a_close_names_the_last_one_handed_out_that_is_unsettled() {
         let mut ledger = with(4);
         assert_eq!(ledger.last_delivered(), -1);
         ledger.hand(Tag(1));
         assert_eq!(ledger.last_delivered(), 101);
-        ledger.settle(Tag(1)).unwrap();
+        settle(&mut ledger, 1..=1).unwrap();
         assert_eq!(ledger.last_delivered(), 100);
-        ledger.settle(Tag(3)).unwrap();
+        settle(&mut ledger, 3..=3).unwrap();
         assert_eq!(ledger.last_delivered(), 100);
-        ledger.settle(Tag(0)).unwrap();
+        settle(&mut ledger, 0..=0).unwrap();
         assert_eq!(ledger.last_delivered(), -1);
         ledger.hand(Tag(2));
         assert_eq!(ledger.last_delivered(), 102);
@@ -148,25 +122,35 @@ mod tests {
     #[test]
     fn a_delivery_is_settled_once() {
         let mut ledger = with(2);
-        assert!(ledger.settle(Tag(1)).is_some());
-        assert!(ledger.settle(Tag(1)).is_none());
-        assert!(ledger.settle(Tag(2)).is_none());
-        assert!(ledger.settle(Tag(u64::MAX)).is_none());
+        assert!(settle(&mut ledger, 1..=1).is_some());
+        assert!(settle(&mut ledger, 1..=1).is_none());
+        assert!(settle(&mut ledger, 2..=2).is_none());
+        assert!(settle(&mut ledger, u64::MAX..=u64::MAX).is_none());
         assert_eq!(ledger.unsettled(), 1);
     }
 
     #[test]
     fn a_range_counts_what_is_unsettled_in_it() {
         let mut ledger = with(5);
-        ledger.settle(Tag(1)).unwrap();
-        let (first, last, count) = ledger.settle_range(Tag(1), Tag(3)).unwrap();
-        assert_eq!((first, last, count), (entry(102), entry(103), 2));
-        assert_eq!(ledger.settle_range(Tag(1), Tag(3)), None);
-        assert_eq!(ledger.settle_range(Tag(4), Tag(3)), None);
-        let (first, last, count) = ledger.settle_range(Tag(0), Tag(9)).unwrap();
-        assert_eq!((first, last, count), (entry(100), entry(104), 2));
+        settle(&mut ledger, 1..=1).unwrap();
+        assert_eq!(settle(&mut ledger, 0..=3), Some((100, 103, 3)));
+        assert_eq!(settle(&mut ledger, 0..=3), None);
+        #[expect(clippy::reversed_empty_ranges, reason = "an application may ask for it")]
+        let reversed = 4..=3;
+        assert_eq!(settle(&mut ledger, reversed), None);
+        assert_eq!(settle(&mut ledger, 0..=9), Some((104, 104, 1)));
         assert_eq!(ledger.unsettled(), 0);
         assert_eq!(ledger.deliver(entry(0)), Tag(5));
+    }
+
+    #[test]
+    fn one_that_stays_keeps_nothing_of_those_after_it() {
+        let mut ledger = with(1);
+        for tag in 1..1_000 {
+            ledger.deliver(entry(0));
+            settle(&mut ledger, tag..=tag).unwrap();
+        }
+        assert_eq!(ledger.entries.len(), 1);
     }
 
     proptest! {
@@ -186,21 +170,16 @@ mod tests {
                     }
                     1 => {
                         let known = model.iter().any(|(known, _)| *known == tag);
-                        prop_assert_eq!(ledger.settle(Tag(tag)).is_some(), known);
+                        prop_assert_eq!(settle(&mut ledger, tag..=tag).is_some(), known);
                         model.retain(|(known, _)| *known != tag);
                     }
                     2 => {
                         let is_in = |(known, _): &(u64, i64)| (from..=tag).contains(known);
                         let taken: Vec<_> = model.iter().copied().filter(is_in).collect();
                         model.retain(|known| !is_in(known));
-                        let settled = ledger.settle_range(Tag(from), Tag(tag));
-                        let sequence = |entry: &Unsettled| entry.message_id.broker_sequence_id;
-                        let settled = settled.map(|(first, last, count)| {
-                            (sequence(&first), sequence(&last), count)
-                        });
                         let ends = taken.first().zip(taken.last());
                         let expected = ends.map(|((_, first), (_, last))| (*first, *last, taken.len()));
-                        prop_assert_eq!(settled, expected);
+                        prop_assert_eq!(settle(&mut ledger, from..=tag), expected);
                     }
                     _ => {
                         ledger.hand(Tag(tag));

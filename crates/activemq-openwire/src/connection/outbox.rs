@@ -109,11 +109,17 @@ impl Outbox {
     }
 
     /// Notes that a request is answered, and returns it behind those for which the answer stands as
-    /// well; nothing if it was not on its way.
+    /// well; nothing if there is no such request.
     pub(super) fn answered(&mut self, request: RequestId) -> Vec<Request> {
         // Brokers answer more or less in order, so that it is one of the first.
         let place = self.on_their_way.iter().position(|own| own.request.0 == request);
-        let Some(place) = place else { return Vec::new() };
+        let Some(place) = place else {
+            // An answer to what has not left yet, or to nothing. No other will come, so that nothing
+            // may wait for one.
+            let is_it = |known: &Option<Request>| known.is_some_and(|(known, _)| known == request);
+            let waiting = self.frames.iter_mut().find(|(known, _)| is_it(known));
+            return waiting.and_then(|(known, _)| known.take()).into_iter().collect();
+        };
         let is_ack = self.on_their_way.get(place).is_some_and(|own| own.request.1 == Purpose::Ack);
         self.take_out(place, |own| own.request.0 == request || (is_ack && own.is_silent))
     }
@@ -180,6 +186,18 @@ mod tests {
         outbox.answered(RequestId(3));
         assert_eq!(take(&mut outbox, 1), b"fourlast");
         assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn nothing_waits_for_a_request_that_was_answered_before_it_left() {
+        let mut outbox = Outbox::default();
+        put(&mut outbox, Some(1), b"one");
+        outbox.answered(RequestId(1));
+        put(&mut outbox, Some(2), b"two");
+        put(&mut outbox, Some(3), b"three");
+        assert_eq!(take(&mut outbox, 1), b"onetwo");
+        outbox.answered(RequestId(2));
+        assert_eq!(take(&mut outbox, 1), b"three");
     }
 
     #[test]
