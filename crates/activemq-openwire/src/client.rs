@@ -111,8 +111,9 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// When none does: the error is that of the last one tried. A refused login and bad files end
-    /// the round at once, since they would be the same everywhere.
+    /// When none does: the error is that of the last one tried, but one that answered and refused says
+    /// more than one that did not answer, such as the standby of a pair. A refused login and bad files
+    /// end the round at once, since they would be the same everywhere.
     ///
     /// # Cancel safety
     ///
@@ -120,20 +121,20 @@ impl Connector {
     pub async fn connect(&self) -> Result<Client, ConnectError> {
         let addresses = &self.settings.addresses;
         let first = self.current.load(Ordering::Relaxed);
-        let mut result = Err(ConnectError::NoAddress);
+        let mut failed = ConnectError::NoAddress;
         let from_first = addresses.iter().enumerate().cycle().skip(first);
         for (index, address) in from_first.take(addresses.len()) {
-            result = self.connect_to(address).await;
-            match &result {
-                Ok(_) => {
+            match self.connect_to(address).await {
+                Ok(client) => {
                     self.current.store(index, Ordering::Relaxed);
-                    break;
+                    return Ok(client);
                 }
-                Err(error) if error.is_about_one_broker() => {}
-                Err(_) => break,
+                Err(error) if !error.is_about_one_broker() => return Err(error),
+                Err(error) if error.is_no_answer() && !failed.is_no_answer() => {}
+                Err(error) => failed = error,
             }
         }
-        result
+        Err(failed)
     }
 
     async fn connect_to(&self, address: &Address) -> Result<Client, ConnectError> {

@@ -15,8 +15,9 @@ use crate::source::{ActiveMqSource, SourceSettings};
 /// least every third of the inactivity that they agree on.
 const HEARTBEATS: u32 = 3;
 
-/// A broker that does not confirm a close in this time is left to notice the end by itself.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A broker that does not confirm a close in this time is left to notice the end by itself. Acks are on
+/// their way with the close, and a slow disk may have to take each of them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How to reach a broker.
 #[derive(Debug, Clone)]
@@ -59,19 +60,25 @@ impl ActiveMq {
     ///
     /// [`SourceError`] as for a subscription.
     pub async fn probe(&self) -> Result<(), SourceError> {
-        self.connect("gristmill-probe").await?.close().await;
+        self.connect("gristmill-probe", None).await?.close().await;
         Ok(())
     }
 
-    /// Connects to the first address that lets this side in. The client's id begins with `name`; no two
+    /// Connects to the first address that lets this side in, beginning with `first` if it is given. The client's id begins with `name`; no two
     /// connections have the same, because the broker would refuse the later one for as long as it has
     /// not noticed the end of the earlier.
-    pub(crate) async fn connect(&self, name: &str) -> Result<Client, SourceError> {
+    pub(crate) async fn connect(
+        &self,
+        name: &str,
+        first: Option<&Address>,
+    ) -> Result<Client, SourceError> {
         let ConnectionSettings { addresses, tls, login, heartbeat, connect_timeout } =
             &self.settings;
         let login = login.as_ref().map(LoginSource::login).transpose();
         let login =
             login.map_err(|source| SourceError::LoginMissing { broker: self.name(), source })?;
+        let mut addresses = addresses.clone();
+        addresses.sort_by_key(|address| first.is_some_and(|first| first != address));
         let name = format!("{name}-{:016x}", fastrand::u64(..));
         let connector = Connector::new(ClientSettings {
             tls: tls.clone(),
@@ -81,7 +88,7 @@ impl ActiveMq {
             inactivity: heartbeat.saturating_mul(HEARTBEATS),
             close_timeout: CLOSE_TIMEOUT,
             limits: limits(),
-            ..ClientSettings::new(&name, addresses.clone())
+            ..ClientSettings::new(&name, addresses)
         });
         connector.connect().await.map_err(|failed| error::connecting(failed, self.name()))
     }

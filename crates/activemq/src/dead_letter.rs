@@ -1,8 +1,8 @@
-//! The dead letter that this side makes of a given-up message which is not persistent.
+//! The dead letter that this side makes of a given-up message which the broker would drop.
 //!
 //! A broker moves what is given up to its dead-letter queue, but by default only what is persistent,
-//! and drops the rest (ActiveMQ, "Message Redelivery and DLQ Handling", `processNonPersistent`). So a
-//! copy is sent there, as the broker would make it.
+//! and one only of several with the same id. Of the others a copy is sent there, under a new id and
+//! otherwise as the broker would make it.
 
 use activemq_openwire::structures::{Destination, Message};
 use activemq_openwire::{PrimitiveMap, Value};
@@ -56,7 +56,9 @@ fn explain(properties: &mut PrimitiveMap, message: &Message, cause: &str) {
     // As the broker prints what it is told of those that it moves itself.
     let cause = format!("java.lang.Throwable: {}", cause.get(..end).unwrap_or_default());
     properties.insert(CAUSE, cause.as_str());
-    properties.insert(DELIVERY_MODE, "NON_PERSISTENT");
+    if !message.persistent {
+        properties.insert(DELIVERY_MODE, "NON_PERSISTENT");
+    }
     properties.insert(EXPIRATION, Value::Long(message.expiration));
     if let Some(id) = message_id(message) {
         properties.insert(MESSAGE_ID, id.as_str());

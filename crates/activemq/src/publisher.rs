@@ -1,6 +1,6 @@
 //! Where dead letters are published: a connection of its own, made when the first has to go.
 
-use activemq_openwire::client::{Client, Producer, RequestError};
+use activemq_openwire::client::{Address, Client, Producer, RequestError};
 use activemq_openwire::structures::{Destination, Message};
 use futures_util::future::try_join_all;
 use gristmill_broker::SourceError;
@@ -17,13 +17,14 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Connects. `queue` is what is consumed.
+    /// Connects, to `near` if it can be had. `queue` is what is consumed.
     pub(crate) async fn connect(
         broker: &ActiveMq,
+        near: &Address,
         name: &str,
         queue: &str,
     ) -> Result<Self, SourceError> {
-        let client = broker.connect(name).await?;
+        let client = broker.connect(name, Some(near)).await?;
         let session = client.session().await.map_err(|failed| refused(&failed, queue))?;
         let producer = session.producer().await.map_err(|failed| refused(&failed, queue))?;
         Ok(Self { client, producer })

@@ -25,7 +25,7 @@ use activemq_openwire::client::{Client, Consumer, ReceiveError, RequestError};
 use activemq_openwire::connection::{
     ConsumerOptions, Delivery as Incoming, Settlement as Verdict, Tag,
 };
-use activemq_openwire::structures::{Destination, Message};
+use activemq_openwire::structures::{Destination, DestinationKind, Message};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use gristmill_broker::{
@@ -34,13 +34,17 @@ use gristmill_broker::{
 use tokio::time::timeout;
 
 use crate::connection::ActiveMq;
-use crate::dead_letter::dead_letter;
+use crate::dead_letter::{DEAD_LETTER_QUEUE, dead_letter};
 use crate::error;
 use crate::publisher::Publisher;
 use crate::translate::{NoForm, Translator, message_id};
 
 /// A broker that does not start a consumer in this time is frozen.
 const CONSUME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A dead-letter queue that does not take its messages in this time is full, or its broker is frozen:
+/// sooner than the mapping gives up on the whole settlement.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What to consume.
 #[derive(Debug, Clone)]
@@ -73,7 +77,9 @@ struct Subscription {
     client: Client,
     /// Whether deliveries are given out; the others are the broker's when the epoch ends.
     is_taking: bool,
-    /// Unsettled messages that are not persistent, by their tags: the broker would drop them.
+    /// Whether the epoch has ended, and only the close is left, which tells the broker how far it came.
+    is_over: bool,
+    /// Unsettled messages that the broker would drop rather than make dead letters of, by their tags.
     fleeting: HashMap<u64, Box<Message>>,
     /// The answers that have not come yet.
     answers: FuturesUnordered<Answer>,
@@ -102,7 +108,7 @@ impl ActiveMqSource {
                 Received::Unusable(Unusable { token, message_id, defect, reason })
             }
         };
-        if let Some(subscription) = self.state.as_mut().filter(|_| !message.persistent) {
+        if let Some(subscription) = self.state.as_mut().filter(|_| would_be_dropped(&message)) {
             subscription.fleeting.insert(token.tag, message);
         }
         received
@@ -121,7 +127,9 @@ impl ActiveMqSource {
         let queue = &self.settings.queue;
         let letters = fleeting.iter().filter_map(|tag| subscription.fleeting.get(tag));
         let letters: Vec<_> = letters.map(|message| dead_letter(message, queue, cause)).collect();
-        match subscription.publish(letters, &self.broker, &self.settings).await {
+        let publishing = subscription.publish(letters, &self.broker, &self.settings);
+        let published = timeout(PUBLISH_TIMEOUT, publishing).await;
+        match published.unwrap_or_else(|_elapsed| Err(late(queue))) {
             Ok(()) => {
                 verdicts.extend(fleeting.into_iter().map(|tag| Verdict::Individual(Tag(tag))))
             }
@@ -146,7 +154,7 @@ impl ActiveMqSource {
 impl Subscription {
     async fn start(broker: &ActiveMq, settings: &SourceSettings) -> Result<Self, SourceError> {
         let SourceSettings { queue, client_id, prefetch } = settings;
-        let client = broker.connect(client_id).await?;
+        let client = broker.connect(client_id, None).await?;
         let options = ConsumerOptions::new(Destination::queue(queue), prefetch.get());
         let consuming = async { client.session().await?.consumer(&options).await };
         let consumer = match timeout(CONSUME_TIMEOUT, consuming).await {
@@ -161,6 +169,7 @@ impl Subscription {
             consumer,
             client,
             is_taking: true,
+            is_over: false,
             fleeting: HashMap::new(),
             answers: FuturesUnordered::new(),
             publisher: None,
@@ -179,10 +188,16 @@ impl Subscription {
     }
 
     /// Sends a verdict, whose answer is looked at later. False if it could not be sent.
-    fn send(&mut self, verdict: &Verdict) -> bool {
+    fn send(&mut self, verdict: &Verdict, queue: &str) -> bool {
         let mut answer: Answer = Box::pin(self.consumer.settle(verdict));
         match (&mut answer).now_or_never() {
-            Some(answered) => answered.is_ok(),
+            Some(Ok(())) => true,
+            // Settled before.
+            Some(Err(RequestError::NotAsked(_))) => false,
+            Some(Err(refusal)) => {
+                self.failure = Some(error::refused(&refusal, queue));
+                false
+            }
             None => {
                 self.answers.push(answer);
                 true
@@ -200,11 +215,15 @@ impl Subscription {
             return Ok(());
         }
         let SourceSettings { queue, client_id, .. } = settings;
-        // Put back only when all went well.
-        let publisher = match self.publisher.take() {
-            Some(publisher) => publisher,
-            None => Publisher::connect(broker, client_id, queue).await?,
-        };
+        // One that was made earlier may have been lost meanwhile. Put back only when all went well.
+        if let Some(publisher) = self.publisher.take()
+            && publisher.publish(letters.clone(), queue).await.is_ok()
+        {
+            self.publisher = Some(publisher);
+            return Ok(());
+        }
+        let near = self.client.address();
+        let publisher = Publisher::connect(broker, near, client_id, queue).await?;
         publisher.publish(letters, queue).await?;
         self.publisher = Some(publisher);
         Ok(())
@@ -226,12 +245,27 @@ impl Subscription {
                     Err(ReceiveError::CloseAsked) => Ok(None),
                     Err(ended) => Err(error::receiving(&ended, queue)),
                 },
+                // A broker that moves its clients elsewhere is left in order.
+                () = self.client.leave_asked(), if self.is_taking => return Ok(None),
                 reason = self.client.closed(), if !self.is_taking => {
                     return Err(error::receiving(&ReceiveError::Ended(reason), queue));
                 }
             }
         }
     }
+}
+
+fn late(queue: &str) -> SourceError {
+    let reason = format!("{DEAD_LETTER_QUEUE} did not take the messages given up in time");
+    SourceError::Lost { queue: queue.to_owned(), reason }
+}
+
+/// Whether a broker drops a message rather than make a dead letter of it: by default it keeps the
+/// persistent ones only, and one of several with the same id, as the copies of a virtual topic's message
+/// have it (ActiveMQ, "Message Redelivery and DLQ Handling", `processNonPersistent`, `enableAudit`).
+fn would_be_dropped(message: &Message) -> bool {
+    let is_topic = |from: &Destination| from.kind == DestinationKind::Topic;
+    !message.persistent || message.original_destination.as_ref().is_some_and(is_topic)
 }
 
 impl Source for ActiveMqSource {
@@ -243,7 +277,7 @@ impl Source for ActiveMqSource {
     }
 
     async fn receive(&mut self) -> Result<Received, SourceError> {
-        let Some(subscription) = &mut self.state else {
+        let Some(subscription) = self.state.as_mut().filter(|it| !it.is_over) else {
             let (queue, reason) = (self.settings.queue.clone(), "it is not subscribed".to_owned());
             return Err(SourceError::Lost { queue, reason });
         };
@@ -254,7 +288,7 @@ impl Source for ActiveMqSource {
                 Ok(Received::Cancelled)
             }
             Err(error) => {
-                self.state = None;
+                subscription.is_over = true;
                 Err(error)
             }
         }
@@ -264,7 +298,8 @@ impl Source for ActiveMqSource {
         let current = tokens.iter().filter(|token| token.epoch == self.epoch);
         let mut tags: Vec<u64> = current.map(|token| token.tag).collect();
         tags.sort_unstable();
-        let Some(subscription) = &mut self.state else {
+        let queue = &self.settings.queue;
+        let Some(subscription) = self.state.as_mut().filter(|it| !it.is_over) else {
             return Settled { sent: 0, stale: tokens.len() };
         };
         let sent = match settlement {
@@ -273,12 +308,12 @@ impl Source for ActiveMqSource {
                 for run in tags.chunk_by(|one, next| one + 1 == *next) {
                     let (Some(&first), Some(&last)) = (run.first(), run.last()) else { continue };
                     let range = Verdict::Range { first: Tag(first), last: Tag(last) };
-                    sent += if subscription.send(&range) { run.len() } else { 0 };
+                    sent += if subscription.send(&range, queue) { run.len() } else { 0 };
                 }
                 sent
             }
             Settlement::Expire => {
-                let expired = |tag: &&u64| subscription.send(&Verdict::Expired(Tag(**tag)));
+                let expired = |tag: &&u64| subscription.send(&Verdict::Expired(Tag(**tag)), queue);
                 tags.iter().filter(expired).count()
             }
             // It comes again when the consumer has gone; there is no other way.
@@ -314,10 +349,12 @@ impl Source for ActiveMqSource {
     async fn close(&mut self) {
         let Some(subscription) = mem::take(&mut self.state) else { return };
         // Closes the consumer too, which tells the broker how far it has come.
-        subscription.client.close().await;
-        if let Some(publisher) = subscription.publisher {
-            publisher.close().await;
-        }
+        let publisher = async {
+            if let Some(publisher) = subscription.publisher {
+                publisher.close().await;
+            }
+        };
+        tokio::join!(subscription.client.close(), publisher);
     }
 }
 

@@ -75,8 +75,8 @@ pub enum SourceError {
     },
     /// The broker sends what cannot be read, and would do so each time.
     #[error(
-        "the queue `{queue}` holds a message that this host cannot read, and nothing behind it can be \
-         handled: take it from the queue ({reason})"
+        "the broker sends what this host cannot read, as a rule a message at the head of the queue \
+         `{queue}`, behind which nothing can be handled: take that message from the queue ({reason})"
     )]
     Undecodable {
         /// The queue.

@@ -61,12 +61,12 @@ pub struct ActiveMqMessage {
 }
 
 impl ActiveMqMessage {
-    /// Until its expiration is past, by the clock of the broker where it tells its time: a broker takes
-    /// its client's word for it that a message has expired.
+    /// Until its expiration is past, by the clock of the broker where it tells its time. A second more,
+    /// because a broker takes its client's word for it that a message has expired, and what it is told
+    /// too early is lost to everybody until it restarts.
     pub(crate) fn time_to_live(&self, unix_ms: u64) -> Option<Duration> {
         let now = self.handed_out_ms(unix_ms);
-        // Its milliseconds are cut off.
-        (self.expiration > 0).then(|| between(now, self.expiration.saturating_add(1)))
+        (self.expiration > 0).then(|| between(now, self.expiration.saturating_add(MARGIN_MS)))
     }
 
     /// Since the broker got it, by the clock of the broker where it tells its time.
@@ -83,6 +83,9 @@ impl ActiveMqMessage {
         }
     }
 }
+
+/// How much later than it says a message counts as expired, in milliseconds.
+const MARGIN_MS: i64 = 1_000;
 
 /// From one moment to a later one; zero if it is an earlier one.
 fn between(from_ms: i64, to_ms: i64) -> Duration {

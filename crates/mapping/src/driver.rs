@@ -15,7 +15,7 @@
 
 mod batches;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use gristmill_broker::{
 };
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, yield_now};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -91,12 +91,10 @@ struct Resting {
     batch: Batch,
 }
 
-/// What is known of a batch while the function has it.
-struct Running {
-    /// When its first delivery came.
-    arrived: Instant,
-    groups: BTreeSet<Arc<str>>,
-}
+/// How much is taken before anything else is looked at: a queue that never runs dry must not hold up an
+/// outcome, a window or a stop.
+const TURN_MESSAGES: usize = 1_000;
+const TURN_BYTES: usize = 8 << 20;
 
 /// What a driver works with and leaves behind.
 pub(crate) struct Tools<'a, S, F> {
@@ -123,9 +121,9 @@ pub(crate) struct Driver<'a, S, F> {
     /// Closed batches that wait for a slot, in queue order.
     waiting: VecDeque<Batch>,
     resting: Vec<Resting>,
-    /// The running batches, by the tags of their first deliveries. Only those of this epoch: the broker
-    /// waits for no others.
-    running: BTreeMap<u64, Running>,
+    /// When the first deliveries of the running batches came, by their tags. Only batches of this
+    /// epoch: the broker waits for no others.
+    running: BTreeMap<u64, Instant>,
     /// Unsettled deliveries of this epoch, at most the prefetch.
     in_hand: usize,
     /// Those, by their tags, that may come back once more at most and cannot be given up. While there
@@ -228,12 +226,14 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         now: Instant,
     ) -> ControlFlow<Ended> {
         let unix_ms = unix_ms(SystemTime::now());
-        let mut deliveries = 0;
+        let (mut deliveries, mut bytes) = (0, 0);
         let mut received = Some(first);
         while let Some(next) = received {
+            let in_hand = self.in_hand;
             match next {
                 Ok(Received::Delivery(delivery)) => {
                     deliveries += 1;
+                    bytes += delivery.message.body().len();
                     self.take(delivery, now, unix_ms).await?;
                 }
                 Ok(Received::Unusable(message)) => {
@@ -243,9 +243,16 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
                 Ok(Received::Cancelled) => self.finish(Because::Cancelled, now).await?,
                 Err(lost) => return ControlFlow::Break(Ended::SourceLost(lost)),
             }
-            received = self.source.receive().now_or_never();
+            // Without one more in hand something was settled, which may have taken its time.
+            let goes_on =
+                self.in_hand > in_hand && deliveries < TURN_MESSAGES && bytes < TURN_BYTES;
+            received = if goes_on { self.source.receive().now_or_never() } else { None };
         }
         self.telemetry.received(deliveries);
+        if bytes >= TURN_BYTES {
+            // Others have to be heard, too, on this thread.
+            yield_now().await;
+        }
         if self.in_hand >= usize::from(self.settings.prefetch.get()) {
             // The broker gives nothing more before something is settled: waiting would be in vain.
             self.batcher.close(&mut self.waiting);
@@ -293,9 +300,9 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             Defect::Unsupported => Condition::UnsupportedMessageType,
             Defect::TooLarge => Condition::RecordTooLarge,
         };
-        self.telemetry.gave_up(condition, 1, message_id.as_deref(), Some(&reason));
         let cause = condition.cause(Some(&reason));
-        self.settle(Settlement::Reject(&cause), &[token]).await?;
+        let settled = self.settle(Settlement::Reject(&cause), &[token]).await?;
+        self.telemetry.gave_up(condition, settled.sent, message_id.as_deref(), Some(&reason));
         ControlFlow::Continue(())
     }
 

@@ -20,7 +20,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 /// How long an invocation may compute before it is a long one. The largest event takes half of that
 /// to be parsed.
@@ -52,12 +52,12 @@ impl Lanes {
         set: &mut JoinSet<T>,
         was_long: &Arc<AtomicBool>,
         invocation: impl Future<Output = T> + Send + 'static,
-    ) {
+    ) -> Id {
         let was_long = Arc::clone(was_long);
         let starts_long = was_long.load(Ordering::Relaxed);
         let long = (!starts_long).then(|| self.long.clone());
         let lane = if starts_long { &self.long } else { &self.short };
-        set.spawn_on(run(Box::pin(invocation), long, was_long), lane);
+        set.spawn_on(run(Box::pin(invocation), long, was_long), lane).id()
     }
 }
 

@@ -119,14 +119,14 @@ mod tests {
             broker_out_time,
             ..ActiveMqMessage::default()
         };
-        assert_eq!(after(&message.clone().into(), None), Some((5, Leaving::Expired)));
+        assert_eq!(after(&message.clone().into(), None), Some((6, Leaving::Expired)));
         let eternal = Message::from(ActiveMqMessage { expiration: 0, ..message.clone() });
         assert_eq!(after(&eternal, None), None);
         assert_eq!(after(&eternal, Some(HOUR)), Some((600, Leaving::TooOld)));
         let hostile = ActiveMqMessage { expiration: i64::MIN, broker_in_time: i64::MAX, ..message };
         assert_eq!(after(&hostile.into(), Some(HOUR)), Some((3600, Leaving::TooOld)));
         let timeless = ActiveMqMessage { expiration: 10_005_000, ..ActiveMqMessage::default() };
-        assert_eq!(after(&timeless.into(), None), Some((5, Leaving::Expired)));
+        assert_eq!(after(&timeless.into(), None), Some((6, Leaving::Expired)));
     }
 
     #[test]

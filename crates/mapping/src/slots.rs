@@ -5,13 +5,14 @@
 //!
 //! What must never happen: a batch in two invocations, or a guest on the threads that do I/O.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use gristmill_event::Envelope;
 use gristmill_invocation::{Function, Invocation, Report, Uuid};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::batcher::Batch;
 use crate::lanes::Lanes;
@@ -33,11 +34,20 @@ pub(crate) struct Slots<F> {
     /// Whether the function's last invocation computed for long; shared with those that run.
     was_long: Arc<AtomicBool>,
     running: JoinSet<Invoked>,
+    /// The groups of those whose batches have any.
+    groups: HashMap<Id, BTreeSet<Arc<str>>>,
 }
 
 impl<F: Function> Slots<F> {
     pub(crate) fn new(function: Arc<F>, envelope: Arc<Envelope>, lanes: Lanes) -> Self {
-        Self { function, envelope, lanes, was_long: Arc::default(), running: JoinSet::new() }
+        Self {
+            function,
+            envelope,
+            lanes,
+            was_long: Arc::default(),
+            running: JoinSet::new(),
+            groups: HashMap::new(),
+        }
     }
 
     pub(crate) fn function_name(&self) -> &str {
@@ -48,6 +58,11 @@ impl<F: Function> Slots<F> {
         self.running.len()
     }
 
+    /// The groups of the batches that run, also of those from an ended epoch.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &BTreeSet<Arc<str>>> {
+        self.groups.values()
+    }
+
     /// Starts an invocation, which may wait so long for its turn. Encoding the event is part of it:
     /// it costs as much as a small handler, and the threads that do I/O have no time for it.
     pub(crate) fn start(&mut self, mut batch: Batch, wait_max: Duration) {
@@ -55,6 +70,7 @@ impl<F: Function> Slots<F> {
         let envelope = Arc::clone(&self.envelope);
         batch.count_attempt(&envelope);
         let request_id = Uuid::new_v4();
+        let groups = batch.groups().clone();
         let invocation = async move {
             let attempt = batch.attempts();
             let event = batch.event(&envelope);
@@ -62,7 +78,10 @@ impl<F: Function> Slots<F> {
             let report = function.invoke(invocation).await;
             Invoked { batch, request_id, report }
         };
-        self.lanes.spawn_in(&mut self.running, &self.was_long, invocation);
+        let id = self.lanes.spawn_in(&mut self.running, &self.was_long, invocation);
+        if !groups.is_empty() {
+            self.groups.insert(id, groups);
+        }
     }
 
     /// The next invocation that ends; waits for ever while none runs.
@@ -71,9 +90,14 @@ impl<F: Function> Slots<F> {
     ///
     /// Safe: an ending is given out once, to a call that completes.
     pub(crate) async fn next(&mut self) -> Result<Invoked, JoinError> {
-        match self.running.join_next().await {
-            Some(invoked) => invoked,
-            None => std::future::pending().await,
-        }
+        let Some(ended) = self.running.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(lost) => lost.id(),
+        };
+        self.groups.remove(&id);
+        ended.map(|(_, invoked)| invoked)
     }
 }

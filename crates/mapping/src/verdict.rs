@@ -22,6 +22,10 @@ pub enum Verdict {
     Stale,
 }
 
+/// The longest that a function can have a batch put off: meanwhile it keeps its slot, its prefetch and
+/// its groups.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
 /// The circumstances under which an invocation ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {
@@ -53,6 +57,7 @@ pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) 
     } else if circumstances.finishing {
         Verdict::Requeue
     } else if let Outcome::RetryAfter(wait, _) = outcome {
+        let wait = wait.min(&RETRY_AFTER_MAX);
         // With no time left the whole wait ends the epoch, and the next one has time again.
         let has_time = circumstances.time_left >= Duration::from_secs(1);
         Verdict::Retry(if has_time { (*wait).min(circumstances.time_left) } else { *wait })

@@ -100,6 +100,11 @@ impl ConnectError {
         }
     }
 
+    /// Whether nobody was there to say more.
+    pub(super) fn is_no_answer(&self) -> bool {
+        matches!(self, Self::NoAddress | Self::Unreachable { .. } | Self::Lost { .. })
+    }
+
     /// Whether another broker of a list may be content where this one is not.
     pub(super) fn is_about_one_broker(&self) -> bool {
         !matches!(self, Self::LoginRefused { .. } | Self::TlsSettings { .. })

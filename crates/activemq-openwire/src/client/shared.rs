@@ -171,8 +171,10 @@ impl Shared {
                         inbox.arrived.notify_one();
                     }
                 }
-                // Every command here gets an answer, so that nothing is lost with these.
-                Event::Failed(_) | Event::PrefetchChanged(..) => {}
+                // Only acks that others are answered for ask for no answer of their own. Which of
+                // them failed nobody knows, so that the connection is not to be relied on any more.
+                Event::Failed(refusal) => inner.lose(io::Error::other(refusal)),
+                Event::PrefetchChanged(..) => {}
                 Event::Closed(reason) => self.end(inner, reason),
             }
         }

@@ -56,6 +56,11 @@ const ACTIVEMQ: Defaults = Defaults {
     on_failure: Some(OnFailure::Broker),
 };
 
+/// A dead letter that is given up again is deleted by a broker of ActiveMQ, so nothing is given up on
+/// its dead-letter queue.
+const DEAD_LETTERS: Defaults =
+    Defaults { maximum_retry_attempts: None, on_failure: None, ..ACTIVEMQ };
+
 /// RabbitMQ 4's default of a quorum queue's `delivery-limit`.
 const DELIVERY_LIMIT: u32 = 20;
 
@@ -68,15 +73,18 @@ pub(super) fn read(
     function: Option<String>,
     uuid: Option<Uuid>,
 ) -> Option<MappingConfig> {
-    let defaults = match broker_type {
-        Some(BrokerType::ActiveMq) => ACTIVEMQ,
-        Some(BrokerType::RabbitMq) | None => RABBITMQ,
-    };
     let queue = section.required("queue", "the queue's name", |value| match broker_type {
         Some(BrokerType::RabbitMq) => value::short_string(value),
         Some(BrokerType::ActiveMq) => queue_name::activemq(value),
         None => value::string(value).map(str::to_owned),
     });
+    let is_dead_letters = broker_type == Some(BrokerType::ActiveMq)
+        && queue.as_deref() == Some(gristmill_activemq::DEAD_LETTER_QUEUE);
+    let defaults = match broker_type {
+        Some(BrokerType::ActiveMq) if is_dead_letters => DEAD_LETTERS,
+        Some(BrokerType::ActiveMq) => ACTIVEMQ,
+        Some(BrokerType::RabbitMq) | None => RABBITMQ,
+    };
     let virtual_host = virtual_host(section, broker_type);
     let batch_size = section.or("batch_size", BATCH_SIZE, |value| value::count(value, 10_000));
     let window = section.or("maximum_batching_window", WINDOW, |value| {
@@ -90,15 +98,24 @@ pub(super) fn read(
         section.or("prefetch", default_prefetch(batch_size, maximum_concurrency), |value| {
             value::count(value, u16::MAX)
         });
-    let has_place = section.has("on_failure") || broker_type != Some(BrokerType::RabbitMq);
+    let place = if is_dead_letters {
+        Place::None
+    } else if section.has("on_failure") || broker_type != Some(BrokerType::RabbitMq) {
+        Place::Known
+    } else {
+        Place::Unknown
+    };
     let maximum_retry_attempts =
         section.or("maximum_retry_attempts", defaults.maximum_retry_attempts, |value| {
-            needs_place(unlimited_or(value, 0..=10_000)?, has_place)
+            needs_place(unlimited_or(value, 0..=10_000)?, place)
         });
     let maximum_record_age = section
-        .or("maximum_record_age", None, |value| needs_place(maximum_record_age(value)?, has_place));
+        .or("maximum_record_age", None, |value| needs_place(maximum_record_age(value)?, place));
     let delivery_limit = delivery_limit(section, broker_type);
-    let on_failure = section.optional("on_failure", on_failure).or(defaults.on_failure);
+    let on_failure = section
+        .optional("on_failure", |value| needs_place(Some(on_failure(value)?), place))
+        .flatten()
+        .or(defaults.on_failure);
     let enabled = section.or("enabled", true, value::boolean);
     Some(MappingConfig {
         broker: broker?,
@@ -210,16 +227,28 @@ fn maximum_record_age(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
         .map_err(|message| format!("{message}, or the integer -1 for no limit"))
 }
 
-/// A limit that gives messages up, which there has to be a place for.
-fn needs_place<T>(limit: Option<T>, has_place: bool) -> Result<Option<T>, String> {
-    if limit.is_some() && !has_place {
-        return Err(
-            "gives messages up, so it needs a place for them: give the queue a dead-letter \
-                    exchange and set on_failure = \"broker\""
-                .to_owned(),
-        );
+/// Whether there is a place for messages that are given up.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Known,
+    /// There is none unless the queue has a dead-letter exchange.
+    Unknown,
+    /// The queue is that place itself.
+    None,
+}
+
+/// A key that gives messages up, which there has to be a place for.
+fn needs_place<T>(limit: Option<T>, place: Place) -> Result<Option<T>, String> {
+    match place {
+        Place::Known => Ok(limit),
+        _ if limit.is_none() => Ok(limit),
+        Place::Unknown => Err("gives messages up, so it needs a place for them: give the queue a \
+                               dead-letter exchange and set on_failure = \"broker\""
+            .to_owned()),
+        Place::None => Err("gives messages up, which a broker deletes if they are dead letters \
+                            already; take it out, and have the function succeed in the end"
+            .to_owned()),
     }
-    Ok(limit)
 }
 
 fn on_failure(value: &DeValue<'_>) -> Result<OnFailure, String> {

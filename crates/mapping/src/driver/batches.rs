@@ -9,7 +9,7 @@ use gristmill_broker::{Delivery, DeliveryToken, Settled, Settlement, Source};
 use gristmill_invocation::{Function, Outcome};
 use tokio::time::{Instant, timeout};
 
-use super::{Because, Driver, Ended, Phase, Resting, Running};
+use super::{Because, Driver, Ended, Phase, Resting};
 use crate::batcher::{Batch, Taken};
 use crate::hold::Impasse;
 use crate::lifetime::Leaving;
@@ -34,9 +34,8 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     }
 
     fn shares_group(&self, batch: &Batch) -> bool {
-        let running = self.running.values().map(|running| &running.groups);
-        let mut under_way =
-            running.chain(self.resting.iter().map(|resting| resting.batch.groups()));
+        let resting = self.resting.iter().map(|resting| resting.batch.groups());
+        let mut under_way = self.slots.groups().chain(resting);
         !batch.groups().is_empty() && under_way.any(|groups| !groups.is_disjoint(batch.groups()))
     }
 
@@ -59,8 +58,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             return ControlFlow::Continue(());
         };
         if let Some((first, last)) = batch.first_token().zip(batch.last_token()) {
-            let running = Running { arrived: batch.arrived(), groups: batch.groups().clone() };
-            self.running.insert(first.tag, running);
+            self.running.insert(first.tag, batch.arrived());
             self.source.tried(last);
         }
         let wait_max = self.time_left(&batch, now);
@@ -82,7 +80,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     /// The age that the oldest of all unsettled deliveries, those of this batch among them, has at
     /// an instant.
     fn oldest_age(&self, batch: &Batch, at: Instant) -> Duration {
-        let running = self.running.first_key_value().map(|(_, running)| running.arrived);
+        let running = self.running.first_key_value().map(|(_, arrived)| *arrived);
         let resting = self.resting.iter().map(|resting| resting.batch.arrived());
         let waiting = self.waiting.front().map(Batch::arrived).or(self.batcher.opened_at());
         let unsettled = resting.chain(running).chain(waiting).chain([batch.arrived()]);
@@ -110,8 +108,8 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         };
         let (expired, rest) = batch.split(self.envelope, |taken| is_over(taken, Leaving::Expired));
         if !expired.is_empty() {
-            self.telemetry.expired(expired.len());
-            self.settle(Settlement::Expire, &tokens(&expired)).await?;
+            let settled = self.settle(Settlement::Expire, &tokens(&expired)).await?;
+            self.telemetry.expired(settled.sent);
         }
         let Some(rest) = rest else { return ControlFlow::Continue(None) };
         let (too_old, rest) = rest.split(self.envelope, |taken| is_over(taken, Leaving::TooOld));
@@ -217,16 +215,19 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         }
         let error = outcome.map(ToString::to_string);
         let ids = given_up.iter().filter_map(|delivery| delivery.message.id());
-        self.telemetry.gave_up(condition, given_up.len(), ids, error.as_deref());
         let cause = condition.cause(error.as_deref());
-        self.settle(Settlement::Reject(&cause), &tokens(given_up)).await?;
+        let settled = self.settle(Settlement::Reject(&cause), &tokens(given_up)).await?;
+        self.telemetry.gave_up(condition, settled.sent, ids, error.as_deref());
         ControlFlow::Continue(())
     }
 
     /// Puts a batch back. With an order to keep, it and what waits behind it go back when the source
     /// is closed: a quorum queue takes back what a closed channel held in its old place, and puts
-    /// what was requeued at its end.
+    /// what was requeued at its end. The order of a group is kept as well: what waits may be of it.
     pub(super) async fn requeue(&mut self, batch: Batch) -> ControlFlow<Ended> {
+        if !batch.groups().is_empty() {
+            self.waiting.clear();
+        }
         if self.settings.maximum_concurrency.get() == 1 {
             self.waiting.clear();
             return ControlFlow::Continue(());

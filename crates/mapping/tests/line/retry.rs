@@ -1,6 +1,7 @@
 //! What becomes of a batch that fails, and of the ones behind it.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use gristmill_broker::fake::FakeBroker;
 use gristmill_invocation::Outcome;
@@ -90,12 +91,48 @@ async fn a_batch_waits_while_another_with_the_same_group_is_under_way() {
             if bodies == ["g1"] && number < 3 { fails() } else { succeeds() }
         },
     );
-    let one_at_a_time = |settings: &mut Settings| {
-        settings.batch.records_max = NonZeroUsize::MIN;
-        settings.maximum_concurrency = NonZeroUsize::new(4).unwrap();
-    };
-    let line = Line::start_on(broker, function, one_at_a_time);
+    let line = Line::start_on(broker, function, singly);
     assert_eq!(line.acked(4).await, ["h1", "g1", "g2", "h2"]);
     let (_, function) = line.stop().await;
     assert_eq!(function.bodies().concat(), ["g1", "h1", "g1", "g1", "g2", "h2"]);
+}
+
+/// Each message in a batch of its own, several at once.
+fn singly(settings: &mut Settings) {
+    settings.batch.records_max = NonZeroUsize::MIN;
+    settings.maximum_concurrency = NonZeroUsize::new(4).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_let_a_group_overtake_its_failing_batch() {
+    let broker = FakeBroker::default();
+    for body in ["g1", "g2"] {
+        broker.publish_in_group(QUEUE, "g", body.into());
+    }
+    let function = Scripted::new(|_, _| fails());
+    let line = Line::start_on(broker, function, singly);
+    line.called(1).await;
+    let (broker, function) = line.stop().await;
+    assert_eq!(function.bodies().concat(), ["g1"]);
+    assert_eq!(broker.ready(QUEUE).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_waits_for_its_batch_from_an_epoch_that_was_lost() {
+    let broker = FakeBroker::default();
+    for body in ["g1", "g2"] {
+        broker.publish_in_group(QUEUE, "g", body.into());
+    }
+    // The first call outlasts the loss.
+    let function = Scripted::new(|number, _| {
+        let seconds = if number == 0 { 120 } else { 0 };
+        (Duration::from_secs(seconds), Outcome::Succeeded(None))
+    });
+    let line = Line::start_on(broker, function, singly);
+    line.called(1).await;
+    line.broker.cut_connections();
+    assert_eq!(line.acked(2).await, ["g1", "g2"]);
+    let (_, function) = line.stop().await;
+    assert_eq!(function.bodies().concat(), ["g1", "g1", "g2"]);
+    assert_eq!(function.most_at_once(), 1);
 }
