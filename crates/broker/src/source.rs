@@ -41,7 +41,8 @@ pub trait Source: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`SourceError`]: the epoch has ended, and every delivery of it is the broker's again.
+    /// [`SourceError`]: the epoch has ended, and every delivery of it is the broker's again, at the latest
+    /// when the source is closed.
     ///
     /// # Cancel safety
     ///

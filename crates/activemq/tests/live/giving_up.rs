@@ -75,6 +75,31 @@ async fn a_batch_of_both_kinds_becomes_dead_letters_with_all_that_the_messages_h
     source.close().await;
 }
 
+/// The copies of a message of a virtual topic have one id, and a broker makes a dead letter of the first
+/// only.
+#[tokio::test]
+async fn both_copies_of_a_virtual_topic_become_dead_letters() {
+    let server = ActiveMqServer::start().await.unwrap();
+    let queues = ["Consumer.a.VirtualTopic.t", "Consumer.b.VirtualTopic.t"];
+    for queue in queues {
+        server.create_queue(queue).await.unwrap();
+    }
+    let mut peer = server.peer().await.unwrap();
+    peer.send("topic://VirtualTopic.t", &[jms::Message::text("1")]).await.unwrap();
+    for queue in queues {
+        let mut source = subscribed(&server, queue, 10).await;
+        let taken = take(&mut source, 1).await;
+        let rejected = settle(&mut source, Settlement::Reject(REASON), &tokens(&taken)).await;
+        assert_eq!(rejected, sent(1));
+        wait_for(&server, queue, 0, 0).await;
+        source.close().await;
+    }
+    let letters = peer.take("ActiveMQ.DLQ", 2, LONG).await.unwrap();
+    let from: Vec<_> = letters.iter().map(|letter| letter.original_destination.clone()).collect();
+    assert_eq!(from, queues.map(|queue| Some(format!("queue://{queue}"))));
+    assert!(letters.iter().all(|letter| letter.text() == Some("1")));
+}
+
 #[tokio::test]
 async fn the_copy_is_what_the_broker_would_make_itself() {
     // A broker that keeps what is not persistent, and Java's client giving up.
@@ -153,6 +178,7 @@ async fn without_the_right_to_dead_letters_nothing_is_lost_and_the_right_is_name
             said.contains("grant this login `write` on it") && said.contains(refusal),
             "{said}"
         );
+        source.close().await;
         wait_for(&server, "orders", 1, 0).await;
     }
     // A persistent one is moved by the broker, which asks nobody for a right, also beside another.
@@ -165,6 +191,7 @@ async fn without_the_right_to_dead_letters_nothing_is_lost_and_the_right_is_name
     let error = ended(&mut source).await;
     assert!(matches!(error, SourceError::DeadLetterRefused { .. }), "{error}");
     assert_eq!(bodies_of(&dead_letters(&mut peer, "orders").await), ["kept"]);
+    source.close().await;
     wait_for(&server, "orders", 1, 0).await;
     assert_eq!(bodies_of(&peer.browse("orders").await.unwrap()), ["fleeting"]);
 }

@@ -94,7 +94,12 @@ async fn is_undecodable(error: SourceError) {
     assert!(matches!(error, SourceError::Undecodable { .. }), "{error}");
     assert_eq!(error.disposition(), Disposition::Stop(StopCode::ConfigNotValid));
     let said = error.to_string();
-    assert!(said.contains("`orders` holds a message that this host cannot read"), "{said}");
+    assert!(
+        said.contains(
+            "this host cannot read, as a rule a message at the head of the queue `orders`"
+        ),
+        "{said}"
+    );
     assert!(said.contains("104857601"), "{said}");
 }
 

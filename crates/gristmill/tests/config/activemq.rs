@@ -237,3 +237,21 @@ fn the_example_of_the_reference_is_accepted() {
     assert_eq!(config.mappings["orders"].prefetch.get(), 600);
     assert_eq!(config.advice(), Vec::<String>::new());
 }
+
+#[test]
+fn nothing_is_given_up_on_the_queue_of_dead_letters() {
+    let on_dead_letters =
+        |keys: &str| file("", keys).replace("queue = 'q'", "queue = 'ActiveMQ.DLQ'");
+    let config = parse(&on_dead_letters(""));
+    let mapping = &config.mappings["m"];
+    assert_eq!((mapping.maximum_retry_attempts, mapping.on_failure), (None, None));
+    for key in ["on_failure = 'broker'", "maximum_retry_attempts = 3", "maximum_record_age = '1h'"]
+    {
+        let refused = refused(&on_dead_letters(key));
+        assert!(
+            refused.contains("which a broker deletes if they are dead letters already"),
+            "{refused}"
+        );
+    }
+    parse(&on_dead_letters("maximum_retry_attempts = -1"));
+}

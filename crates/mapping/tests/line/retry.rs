@@ -12,7 +12,7 @@ use crate::support::{Line, QUEUE, Scripted, concurrency, fails, succeeds};
 #[tokio::test(start_paused = true)]
 async fn a_failed_batch_is_called_again_with_the_same_bytes_and_acked_once_it_succeeds() {
     let function = Scripted::new(|call, _| match call {
-        0 => (std::time::Duration::ZERO, Outcome::Trapped("unreachable".to_owned())),
+        0 => (Duration::ZERO, Outcome::Trapped("unreachable".to_owned())),
         1 => fails(),
         _ => succeeds(),
     });
@@ -52,14 +52,14 @@ async fn a_batch_closes_before_its_window_when_everything_prefetched_is_in_hand(
         Scripted::new(|_, _| succeeds()),
         |settings| {
             settings.batch.records_max = NonZeroUsize::new(10).unwrap();
-            settings.batch.window = std::time::Duration::from_secs(300);
+            settings.batch.window = Duration::from_secs(300);
             settings.prefetch = std::num::NonZeroU16::new(3).unwrap();
         },
         &["a", "b", "c"],
     );
     let began = tokio::time::Instant::now();
     line.acked(3).await;
-    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(line.function.bodies(), [["a", "b", "c"]]);
 }
 
