@@ -33,6 +33,9 @@ pub(crate) fn of_java() -> BTreeMap<String, jms::Value> {
         ("empty", text("")),
         // From here on Java writes the longer form of strings.
         ("long text", text(&"ö".repeat(8_191))),
+        ("just not long text", text(&"€".repeat(8_190))),
+        ("text beyond 65,535", text(&"€".repeat(30_000))),
+        ("größe in €", jms::Value::Long(i64::MAX)),
         ("bytes", jms::Value::Bytes(bytes)),
         ("no bytes", jms::Value::Bytes(Vec::new())),
         ("list", jms::Value::List(vec![jms::Value::Int(1), text(TEXT), jms::Value::Null])),
