@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use activemq_openwire::client::{Client, Connector};
-use activemq_openwire::connection::{CloseReason, Delivery, PullTimeout, Settlement};
+use activemq_openwire::client::{Client, ClientSettings, Connector, Consumer};
+use activemq_openwire::connection::{CloseReason, Delivery, PullTimeout, Settlement, Tag};
 use gristmill_testkit::activemq::{ActiveMqServer, Settings};
 use gristmill_testkit::proxy::Proxy;
 
 use crate::support::{
-    at_port, connected, consumer, next, send_numbers, settings, take, text, wait_until_held,
+    PATIENCE, at_port, connected, consumer, next, send_numbers, settings, take, text,
+    wait_until_held,
 };
 
 /// A queue with three messages, `0` to `2`.
@@ -43,8 +44,7 @@ async fn seen(server: &ActiveMqServer, queue: &str, count: u64) -> Vec<String> {
 }
 
 async fn wait_until_unsubscribed(server: &ActiveMqServer, queue: &str) {
-    let patience = crate::support::PATIENCE;
-    server.wait_for_counts(queue, patience, |counts| counts.consumers == 0).await.unwrap();
+    server.wait_for_counts(queue, PATIENCE, |counts| counts.consumers == 0).await.unwrap();
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_close_counts_what_was_handed_out() {
             consumer.receive_ahead().await.unwrap();
         }
         if let Some(last) = u64::checked_sub(handed, 1) {
-            consumer.hand(activemq_openwire::connection::Tag(last));
+            consumer.hand(Tag(last));
         }
         consumer.close().await.unwrap();
         assert_eq!(seen(server, &queue, 3).await, expected);
@@ -155,7 +155,7 @@ async fn what_was_pulled_counts_when_its_consumer_closes() {
 }
 
 /// Prefetches all three and has one handed out.
-async fn hold_three(client: &Client, queue: &str) -> activemq_openwire::client::Consumer {
+async fn hold_three(client: &Client, queue: &str) -> Consumer {
     let mut consumer = consumer(client, queue, 5).await;
     next(&mut consumer).await;
     consumer.receive_ahead().await.unwrap();
@@ -179,8 +179,7 @@ async fn a_lost_connection_counts_all_that_was_prefetched() {
     let proxy = Proxy::start(server.port()).await.unwrap();
     let addresses = at_port(proxy.port());
     let inactivity = Duration::from_millis(1_000);
-    let through =
-        activemq_openwire::client::ClientSettings { addresses, inactivity, ..settings(server) };
+    let through = ClientSettings { addresses, inactivity, ..settings(server) };
     let connector = Connector::new(through);
     let client = connector.connect().await.unwrap();
     let consumer = hold_three(&client, &queue).await;

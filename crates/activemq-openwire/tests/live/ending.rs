@@ -1,6 +1,8 @@
 //! Ends of connections and consumers that a broker brings about: who is told what, and what is left.
 
-use activemq_openwire::client::{ConnectError, Connector, Consumer, ReceiveError, RequestError};
+use activemq_openwire::client::{
+    Client, ConnectError, Connector, Consumer, ReceiveError, RequestError,
+};
 use activemq_openwire::connection::CloseReason;
 use gristmill_testkit::activemq::ActiveMqServer;
 use tokio::time::timeout;
@@ -60,7 +62,7 @@ async fn a_killed_broker_is_noticed_and_has_what_was_not_settled() {
     assert_eq!(after.ack(held.tag).await, Err(gone));
 }
 
-async fn try_session(client: &activemq_openwire::client::Client) -> Result<(), RequestError> {
+async fn try_session(client: &Client) -> Result<(), RequestError> {
     client.session().await.map(drop)
 }
 
@@ -93,14 +95,16 @@ async fn an_orderly_close_leaves_nothing_behind() {
     let queue = server.test_queue().await.unwrap();
     send_numbers(server, &queue, 5).await;
     let client = connected(server).await;
-    let mut closed = consumer(&client, &queue, 5).await;
+    let mut holding = consumer(&client, &queue, 5).await;
     let mut waiting = consumer(&client, &queue, 5).await;
-    let deliveries = take(&mut closed, 5).await;
+    let deliveries = take(&mut holding, 5).await;
     // An ack that is on its way before the close is done.
-    let ack = closed.ack(deliveries[0].tag);
-    let close = tokio::spawn(client.close());
-    assert_eq!(end_of(&mut waiting).await, ReceiveError::Ended(CloseReason::Requested));
-    assert_eq!(close.await.unwrap(), CloseReason::Requested);
+    let ack = holding.ack(deliveries[0].tag);
+    let (closed, end) = tokio::join!(client.close(), end_of(&mut waiting));
+    assert_eq!(
+        (closed, end),
+        (CloseReason::Requested, ReceiveError::Ended(CloseReason::Requested))
+    );
     ack.await.unwrap();
     let counts = server.queue_counts(&queue).await.unwrap();
     assert_eq!((counts.messages, counts.in_flight, counts.consumers), (4, 0, 0));

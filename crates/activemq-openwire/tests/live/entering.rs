@@ -1,18 +1,18 @@
 //! Who is let in and what they may do, and that each refusal is told from every other.
 
-use activemq_openwire::Limits;
+use std::time::SystemTime;
+
 use activemq_openwire::client::{
     Client, ClientSettings, ConnectError, Connector, ReceiveError, RequestError,
 };
 use activemq_openwire::connection::{CloseReason, ConsumerOptions, Login, RefusalKind, Violation};
 use activemq_openwire::structures::{Destination, DestinationKind};
-use activemq_openwire::{DecodeError, Outgoing};
+use activemq_openwire::{DecodeError, Limits, Outgoing};
 use gristmill_testkit::activemq::{ActiveMqServer, Rights, Settings};
-use std::time::SystemTime;
 use tokio::sync::OnceCell;
 
 use crate::support::{
-    connected, consumer, line, next, producer, settings, text, told, try_consumer, try_send,
+    connected, consumer, left, line, next, producer, settings, text, told, try_consumer, try_send,
 };
 
 /// A server on which everybody needs a login, and `orders.eu` is there.
@@ -181,7 +181,7 @@ async fn a_selector_gets_what_it_names() {
         consumer.ack(delivery.tag).await.unwrap();
     }
     consumer.close().await.unwrap();
-    assert_eq!(crate::support::left(server, &queue).await, ["0", "1"]);
+    assert_eq!(left(server, &queue).await, ["0", "1"]);
     client.close().await;
 }
 

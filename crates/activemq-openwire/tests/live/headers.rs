@@ -1,5 +1,6 @@
 //! What stands around a body arrives as it was set, either way, and stays when a message is forwarded.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use activemq_openwire::client::{ClientSettings, Connector};
@@ -116,12 +117,12 @@ async fn a_group_goes_to_one_consumer_until_it_is_closed() {
     let messages = [1, 2, 3, -1].map(of_group);
     server.peer().await.unwrap().send(&queue, &messages).await.unwrap();
     let [one, other] = &mut consumers;
-    let (mut consumer, first) = tokio::select! {
+    let (consumer, first) = tokio::select! {
         first = next(one) => (one, first),
         first = next(other) => (other, first),
     };
     let mut received = vec![first];
-    received.extend(take(&mut consumer, 3).await);
+    received.extend(take(consumer, 3).await);
     let told: Vec<_> = received
         .iter()
         .map(|delivery| {
@@ -204,7 +205,7 @@ async fn every_field_that_we_set_java_sees() {
     received.sort_by_key(|message| message.persistent);
     let expected = |id: String| jms::Received {
         body: jms::Body::Bytes(Vec::new()),
-        properties: std::collections::BTreeMap::new(),
+        properties: BTreeMap::new(),
         id,
         destination: Some(format!("queue://{queue}")),
         correlation_id: None,

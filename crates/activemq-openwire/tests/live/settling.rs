@@ -1,7 +1,8 @@
 //! Each verdict is about exactly what it names: one, a range, or all up to one.
 
 use activemq_openwire::client::RequestError;
-use activemq_openwire::connection::{CommandError, Settlement};
+use activemq_openwire::connection::{CommandError, Settlement, Tag};
+use activemq_openwire::structures::Destination;
 use gristmill_testkit::activemq::ActiveMqServer;
 
 use crate::support::{connected, consumer, left, send_numbers, take, wait_until_held};
@@ -89,9 +90,37 @@ async fn a_range_has_nothing_of_another_consumer() {
     wait_until_held(server, &queue, 3).await;
     assert_eq!((first.unsettled(), second.unsettled()), (0, 3));
     // What was never handed to it is unknown to a consumer.
-    let beyond = activemq_openwire::connection::Tag(of_second[2].tag.0 + 1);
+    let beyond = Tag(of_second[2].tag.0 + 1);
     assert_eq!(second.ack(beyond).await, SETTLED_ALREADY);
     second.settle(&Settlement::UpTo(of_second[2].tag)).await.unwrap();
     wait_until_held(server, &queue, 0).await;
+    client.close().await;
+}
+
+/// An ack has to name the queue that a message was in, which is not what the consumer asked for.
+#[tokio::test]
+async fn what_comes_from_several_queues_is_settled_in_its_own() {
+    let server = ActiveMqServer::shared().await.unwrap();
+    let (one, other) = (server.test_queue().await.unwrap(), server.test_queue().await.unwrap());
+    let client = connected(server).await;
+    let mut consumer = consumer(&client, &format!("{one},{other}"), 20).await;
+    let mut deliveries = Vec::new();
+    // By turns, so that a range has some of each.
+    for number in 0..10 {
+        send_numbers(server, if number % 2 == 0 { &one } else { &other }, 1).await;
+        deliveries.extend(take(&mut consumer, 1).await);
+    }
+    let queues: Vec<_> =
+        deliveries.iter().map(|delivery| delivery.destination.clone().unwrap()).collect();
+    assert_eq!((&queues[0], &queues[1]), (&Destination::queue(&one), &Destination::queue(&other)));
+    consumer.ack(deliveries[7].tag).await.unwrap();
+    let poison = Settlement::Poison { tag: deliveries[8].tag, cause: None };
+    consumer.settle(&poison).await.unwrap();
+    wait_until_held(server, &one, 4).await;
+    wait_until_held(server, &other, 4).await;
+    consumer.settle(&Settlement::UpTo(deliveries[6].tag)).await.unwrap();
+    wait_until_held(server, &one, 0).await;
+    wait_until_held(server, &other, 1).await;
+    consumer.close().await.unwrap();
     client.close().await;
 }

@@ -8,7 +8,7 @@ use gristmill_testkit::activemq::{ActiveMqServer, Settings};
 use gristmill_testkit::certificates::Certificates;
 use gristmill_testkit::jms;
 
-use crate::support::{consumer, next, settings, text, told, try_send};
+use crate::support::{PATIENCE, consumer, next, settings, text, told, try_send};
 
 fn in_tls(server: &ActiveMqServer, tls: TlsSettings) -> Connector {
     let addresses = Address::parse(&server.tls_url()).unwrap();
@@ -40,7 +40,7 @@ async fn both_sides_prove_who_they_are() {
     assert!(text(&delivery) == large);
     consumer.ack(delivery.tag).await.unwrap();
     try_send(&client, "answers").await.unwrap();
-    let answers = peer.take("answers", 1, crate::support::PATIENCE).await.unwrap();
+    let answers = peer.take("answers", 1, PATIENCE).await.unwrap();
     assert_eq!(answers[0].text(), Some("1"));
     assert_eq!(client.close().await, CloseReason::Requested);
 
