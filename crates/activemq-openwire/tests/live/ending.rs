@@ -1,23 +1,32 @@
-//! Ends of connections: who notices, when, and what comes again.
-
-use std::time::Duration;
+//! Ends of connections and consumers that a broker brings about: who is told what, and what is left.
 
 use activemq_openwire::client::{
-    ClientSettings, ConnectError, Connector, Consumer, ReceiveError, RequestError,
+    Client, ConnectError, Connector, Consumer, ReceiveError, RequestError,
 };
 use activemq_openwire::connection::CloseReason;
 use gristmill_testkit::activemq::ActiveMqServer;
-use gristmill_testkit::jms;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::support::{
-    PATIENCE, body, connected, consumer, next, send_numbers, settings, text, wait_until_held,
+    PATIENCE, connected, consumer, next, send_numbers, settings, take, text, try_send,
+    wait_until_held,
 };
+
+/// What was taken in advance is received before the end is.
+async fn end_of(consumer: &mut Consumer) -> ReceiveError {
+    let end = async {
+        loop {
+            if let Err(end) = consumer.receive().await {
+                return end;
+            }
+        }
+    };
+    timeout(PATIENCE, end).await.unwrap()
+}
 
 #[tokio::test]
 async fn a_killed_broker_is_noticed_and_has_what_was_not_settled() {
     let mut server = ActiveMqServer::start().await.unwrap();
-    server.create_queue("orders").await.unwrap();
     send_numbers(&server, "orders", 3).await;
     let client = connected(&server).await;
     let mut before = consumer(&client, "orders", 5).await;
@@ -25,9 +34,10 @@ async fn a_killed_broker_is_noticed_and_has_what_was_not_settled() {
     before.ack(first.tag).await.unwrap();
     let held = next(&mut before).await;
     server.kill9().await.unwrap();
-    next_fails(&mut before).await;
-    let refused = before.ack(held.tag).await;
-    assert!(matches!(refused, Err(RequestError::BrokerGone(_))), "{refused:?}");
+    let gone = RequestError::BrokerGone(CloseReason::Lost);
+    assert_eq!(end_of(&mut before).await, ReceiveError::Ended(CloseReason::Lost));
+    assert_eq!(before.ack(held.tag).await, Err(gone.clone()));
+    assert_eq!(try_session(&client).await, Err(gone));
     let away = Connector::new(settings(&server)).connect().await.unwrap_err();
     assert!(matches!(away, ConnectError::Unreachable { .. }), "{away:?}");
 
@@ -36,70 +46,66 @@ async fn a_killed_broker_is_noticed_and_has_what_was_not_settled() {
     let mut after = consumer(&client, "orders", 5).await;
     for number in ["1", "2"] {
         let delivery = next(&mut after).await;
-        assert_eq!(text(&delivery), number);
+        // A broker does not remember across its end what it had delivered.
+        assert_eq!((text(&delivery), delivery.redelivery_counter), (number.to_owned(), 0));
         after.ack(delivery.tag).await.unwrap();
     }
     wait_until_held(&server, "orders", 0).await;
-    client.close().await;
-}
 
-/// What was taken in advance is received before the end is.
-async fn next_fails(consumer: &mut Consumer) {
-    let fails = async { while consumer.receive().await.is_ok() {} };
-    timeout(PATIENCE, fails).await.unwrap();
-}
-
-fn impatient(server: &ActiveMqServer, inactivity: Duration) -> Connector {
-    Connector::new(ClientSettings { inactivity, ..settings(server) })
-}
-
-#[tokio::test]
-async fn a_broker_that_stops_answering_is_noticed_and_used_again_when_it_goes_on() {
-    const INACTIVITY: Duration = Duration::from_millis(1_500);
-    let mut server = ActiveMqServer::start().await.unwrap();
+    // In order now.
     send_numbers(&server, "orders", 1).await;
-    let client = impatient(&server, INACTIVITY).connect().await.unwrap();
-    let mut before = consumer(&client, "orders", 5).await;
-    next(&mut before).await;
-    server.freeze().await.unwrap();
-    let frozen = Instant::now();
-    let ended = timeout(PATIENCE, before.receive()).await.unwrap().map(|_| ());
-    assert_eq!(ended, Err(ReceiveError::Ended(CloseReason::Silent)));
-    assert!(frozen.elapsed() >= INACTIVITY / 2, "{:?}", frozen.elapsed());
-    server.thaw().unwrap();
-    let client = connected(&server).await;
-    let mut after = consumer(&client, "orders", 5).await;
-    let again = next(&mut after).await;
-    assert_eq!((text(&again), again.redelivery_counter), ("0".to_owned(), 1));
-    after.ack(again.tag).await.unwrap();
-    wait_until_held(&server, "orders", 0).await;
-    client.close().await;
+    let held = next(&mut after).await;
+    server.stop().await.unwrap();
+    // A broker says no farewell.
+    assert_eq!(end_of(&mut after).await, ReceiveError::Ended(CloseReason::Lost));
+    let gone = RequestError::BrokerGone(CloseReason::Lost);
+    assert_eq!(after.ack(held.tag).await, Err(gone));
+}
+
+async fn try_session(client: &Client) -> Result<(), RequestError> {
+    client.session().await.map(drop)
 }
 
 #[tokio::test]
-async fn a_slow_consumer_never_looks_like_a_dead_one() {
-    const INACTIVITY: Duration = Duration::from_secs(1);
+async fn a_broker_that_wants_a_consumer_closed_lets_it_settle_first() {
     let server = ActiveMqServer::shared().await.unwrap();
     let queue = server.test_queue().await.unwrap();
-    let large = vec![7; 20_000_000];
-    let mut peer = server.peer().await.unwrap();
-    peer.send(&queue, &[jms::Message::bytes("small"), jms::Message::bytes(&*large)]).await.unwrap();
-    send_numbers(server, &queue, 50).await;
-    let client = impatient(server, INACTIVITY).connect().await.unwrap();
-    let mut consumer = consumer(&client, &queue, 3).await;
-    // It takes nothing for much longer than either side lets the other be silent.
-    sleep(4 * INACTIVITY).await;
-    let small = next(&mut consumer).await;
-    sleep(4 * INACTIVITY).await;
-    consumer.ack(small.tag).await.unwrap();
-    let delivery = next(&mut consumer).await;
-    assert!(body(&delivery.message) == activemq_openwire::Body::Bytes(large.into()));
-    consumer.ack(delivery.tag).await.unwrap();
-    for number in 0..50 {
-        let delivery = next(&mut consumer).await;
-        assert_eq!((text(&delivery), delivery.redelivery_counter), (number.to_string(), 0));
-        consumer.ack(delivery.tag).await.unwrap();
+    send_numbers(server, &queue, 3).await;
+    let client = connected(server).await;
+    let mut asked = consumer(&client, &queue, 2).await;
+    let held = take(&mut asked, 2).await;
+    server.close_consumers(&queue).await.unwrap();
+    assert_eq!(end_of(&mut asked).await, ReceiveError::CloseAsked);
+    asked.ack(held[1].tag).await.unwrap();
+    asked.close().await.unwrap();
+    // The connection is as good as before.
+    let mut after = consumer(&client, &queue, 5).await;
+    for expected in [("0", 1), ("2", 0)] {
+        let delivery = next(&mut after).await;
+        let counter = delivery.redelivery_counter;
+        assert_eq!((&*text(&delivery), counter), expected);
     }
-    wait_until_held(server, &queue, 0).await;
-    client.close().await;
+    try_send(&client, &queue).await.unwrap();
+    assert_eq!(client.close().await, CloseReason::Requested);
+}
+
+#[tokio::test]
+async fn an_orderly_close_leaves_nothing_behind() {
+    let server = ActiveMqServer::shared().await.unwrap();
+    let queue = server.test_queue().await.unwrap();
+    send_numbers(server, &queue, 5).await;
+    let client = connected(server).await;
+    let mut holding = consumer(&client, &queue, 5).await;
+    let mut waiting = consumer(&client, &queue, 5).await;
+    let deliveries = take(&mut holding, 5).await;
+    // An ack that is on its way before the close is done.
+    let ack = holding.ack(deliveries[0].tag);
+    let (closed, end) = tokio::join!(client.close(), end_of(&mut waiting));
+    assert_eq!(
+        (closed, end),
+        (CloseReason::Requested, ReceiveError::Ended(CloseReason::Requested))
+    );
+    ack.await.unwrap();
+    let counts = server.queue_counts(&queue).await.unwrap();
+    assert_eq!((counts.messages, counts.in_flight, counts.consumers), (4, 0, 0));
 }

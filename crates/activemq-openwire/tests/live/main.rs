@@ -2,9 +2,16 @@
 //! equal at the other, and settling, refusals and crashes are what the documentation says.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod counters;
+mod dead_letters;
 mod ending;
 mod entering;
+mod failover;
+mod headers;
+mod inactivity;
 mod messages;
+mod prefetch;
 mod settling;
 mod support;
+mod tls;
 mod values;

@@ -8,12 +8,11 @@ use gristmill_testkit::jms;
 
 use crate::support::TEXT;
 
-/// Every type that JMS has in maps, with what is odd about it.
+/// Every type that JMS has in maps, with what is odd about it, and all of them in a list and in maps.
 pub(crate) fn of_java() -> BTreeMap<String, jms::Value> {
     let text = |text: &str| jms::Value::Text(text.to_owned());
     let bytes = (0..=255).collect::<Vec<u8>>();
-    let nested = BTreeMap::from([("inner".to_owned(), jms::Value::Int(1))]);
-    let values = [
+    let plain = [
         ("null", jms::Value::Null),
         ("yes", jms::Value::Bool(true)),
         ("no", jms::Value::Bool(false)),
@@ -33,18 +32,28 @@ pub(crate) fn of_java() -> BTreeMap<String, jms::Value> {
         ("empty", text("")),
         // From here on Java writes the longer form of strings.
         ("long text", text(&"ö".repeat(8_191))),
+        ("just not long text", text(&"€".repeat(8_190))),
+        ("text beyond 65,535", text(&"€".repeat(30_000))),
+        ("größe in €", jms::Value::Long(i64::MAX)),
         ("bytes", jms::Value::Bytes(bytes)),
         ("no bytes", jms::Value::Bytes(Vec::new())),
-        ("list", jms::Value::List(vec![jms::Value::Int(1), text(TEXT), jms::Value::Null])),
-        ("map", jms::Value::Map(nested)),
     ];
-    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let plain = plain.map(|(name, value)| (name.to_owned(), value));
+    let mut values = BTreeMap::from(plain);
+    let list: Vec<_> = values.values().cloned().collect();
+    let map = [
+        ("list".to_owned(), jms::Value::List(list.clone())),
+        ("map".to_owned(), jms::Value::Map(values.clone())),
+    ];
+    values.insert("list".to_owned(), jms::Value::List(list));
+    values.insert("map".to_owned(), jms::Value::Map(map.into()));
+    values
 }
 
 /// Those of them that a property can have.
 pub(crate) fn of_java_in_properties() -> BTreeMap<String, jms::Value> {
     let mut values = of_java();
-    values.retain(|_, value| !matches!(value, jms::Value::Char(_) | jms::Value::Bytes(_)));
+    values.retain(|_, value| !matches!(value, jms::Value::Bytes(_)));
     values
 }
 
