@@ -163,7 +163,13 @@ async fn what_comes_by_way_of_a_topic_tells_its_way() {
     let mut behind_topic = consumer(&client, &behind, 10).await;
     let options = ConsumerOptions::new(Destination::topic(&topic), 10);
     let mut of_topic = client.session().await.unwrap().consumer(&options).await.unwrap();
-    server.peer().await.unwrap().send_to_topic(&topic, &[jms::Message::text("1")]).await.unwrap();
+    server
+        .peer()
+        .await
+        .unwrap()
+        .send(&format!("topic://{topic}"), &[jms::Message::text("1")])
+        .await
+        .unwrap();
     let delivery = next(&mut behind_topic).await;
     assert_eq!(text(&delivery), "1");
     assert_eq!(delivery.destination, Some(Destination::queue(&behind)));
