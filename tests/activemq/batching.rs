@@ -26,6 +26,21 @@ async fn a_thousand_messages_make_ten_events_in_order() {
     drain(&host).await;
 }
 
+/// More than a broker hands out of a full queue at once.
+#[tokio::test]
+async fn a_batch_of_a_thousand_fills_from_a_full_queue() {
+    let server = ActiveMqServer::shared().await.unwrap();
+    let queue = server.test_queue().await.unwrap();
+    send_texts(server, &queue, (0..2_000).map(|number| number.to_string())).await;
+    let settings = "batch_size = 1000\nmaximum_batching_window = \"300s\"";
+    let host = host_on(server, &[mapping(&queue, "silent", "", settings)]);
+    for _ in 0..2 {
+        assert_eq!(report(&host, "orders").await["records"], 1_000);
+    }
+    wait_for(server, &queue, 0, 0).await;
+    drain(&host).await;
+}
+
 #[tokio::test]
 async fn seven_messages_arrive_in_one_event_after_the_window() {
     let server = ActiveMqServer::shared().await.unwrap();

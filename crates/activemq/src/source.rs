@@ -31,7 +31,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use gristmill_broker::{
     Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError, Unusable,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::connection::ActiveMq;
 use crate::dead_letter::{DEAD_LETTER_QUEUE, dead_letter};
@@ -41,6 +41,12 @@ use crate::translate::{NoForm, Translator, message_id};
 
 /// A broker that does not start a consumer in this time is frozen.
 const CONSUME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// From a full queue a broker hands out one page, 200 messages by default, and goes on when it hears
+/// something of a consumer (ActiveMQ, "Per Destination Policies", `maxPageSize`). Who waits for more before
+/// he acks has to say so: after so many deliveries, and after so long without one.
+const REMIND_EVERY: u32 = 100;
+const REMIND_AFTER: Duration = Duration::from_millis(10);
 
 /// A dead-letter queue that does not take its messages in this time is full, or its broker is frozen:
 /// sooner than the mapping gives up on the whole settlement.
@@ -79,6 +85,9 @@ struct Subscription {
     is_taking: bool,
     /// Whether the epoch has ended, and only the close is left, which tells the broker how far it came.
     is_over: bool,
+    prefetch: u16,
+    /// Deliveries since the broker last heard of the consumer.
+    unheard: u32,
     /// Unsettled messages that the broker would drop rather than make dead letters of, by their tags.
     fleeting: HashMap<u64, Box<Message>>,
     /// The answers that have not come yet.
@@ -108,8 +117,11 @@ impl ActiveMqSource {
                 Received::Unusable(Unusable { token, message_id, defect, reason })
             }
         };
-        if let Some(subscription) = self.state.as_mut().filter(|_| would_be_dropped(&message)) {
-            subscription.fleeting.insert(token.tag, message);
+        if let Some(subscription) = &mut self.state {
+            subscription.count();
+            if would_be_dropped(&message) {
+                subscription.fleeting.insert(token.tag, message);
+            }
         }
         received
     }
@@ -170,6 +182,8 @@ impl Subscription {
             client,
             is_taking: true,
             is_over: false,
+            prefetch: prefetch.get(),
+            unheard: 0,
             fleeting: HashMap::new(),
             answers: FuturesUnordered::new(),
             publisher: None,
@@ -200,8 +214,25 @@ impl Subscription {
             }
             None => {
                 self.answers.push(answer);
+                self.unheard = 0;
                 true
             }
+        }
+    }
+
+    fn count(&mut self) {
+        self.unheard += 1;
+        if self.unheard >= REMIND_EVERY {
+            self.remind();
+        }
+    }
+
+    /// Tells the broker the prefetch once more, so that it looks whether there is room.
+    fn remind(&mut self) {
+        self.unheard = 0;
+        if (1..usize::from(self.prefetch)).contains(&self.consumer.unsettled()) {
+            let answer: Answer = Box::pin(self.consumer.set_prefetch(self.prefetch));
+            self.answers.push(answer);
         }
     }
 
@@ -245,6 +276,9 @@ impl Subscription {
                     Err(ReceiveError::CloseAsked) => Ok(None),
                     Err(ended) => Err(error::receiving(&ended, queue)),
                 },
+                () = async { sleep(REMIND_AFTER).await }, if self.is_taking && self.unheard > 0 => {
+                    self.remind();
+                }
                 // A broker that moves its clients elsewhere is left in order.
                 () = self.client.leave_asked(), if self.is_taking => return Ok(None),
                 reason = self.client.closed(), if !self.is_taking => {
