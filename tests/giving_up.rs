@@ -56,6 +56,41 @@ async fn after_its_retries_a_message_goes_to_the_dead_letter_exchange_and_the_ot
 }
 
 #[tokio::test]
+async fn one_poisonous_message_of_a_hundred_is_found_by_halves_and_the_others_are_handled_once() {
+    let mut broker = broker().await;
+    let mut orders: Vec<Vec<u8>> = (0..100).map(order).collect();
+    orders[61] = b"no order".to_vec();
+    broker.publish("orders", orders).await;
+    let settings = "batch_size = 100\nmaximum_retry_attempts = 0\non_failure = \"broker\"\n\
+                    bisect_batch_on_function_error = true";
+    let host = broker.host(&[broker.mapping("orders", "order-totals", "", settings)]);
+    assert_eq!(dead_letters(&mut broker, 1).await, [b"no order"]);
+    broker.wait_for("orders", 0, 0).await;
+    drain(&host).await;
+    let lines = host.logs();
+    let reports: Vec<_> = lines.iter().filter(|line| line["message"] == "REPORT").collect();
+    assert!(reports.len() <= 1 + 2 * 7, "{}", reports.len());
+    let handled = reports.iter().filter(|report| report["outcome"] == "succeeded");
+    assert_eq!(handled.map(|report| report["records"].as_u64().unwrap()).sum::<u64>(), 99);
+}
+
+#[tokio::test]
+async fn the_messages_that_a_handler_names_come_again_and_no_others() {
+    let mut broker = broker().await;
+    let message = |number: u32| json!({ "fails": number % 4 == 1 }).to_string().into();
+    broker.publish("orders", (0..20).map(message)).await;
+    let settings = "batch_size = 20\nmaximum_retry_attempts = 1\non_failure = \"broker\"\n\
+                    report_batch_item_failures = true";
+    let host = broker.host(&[broker.mapping("orders", "names-failures", "", settings)]);
+    for records in [20, 5] {
+        assert_eq!(report(&host, "orders").await["records"], records);
+    }
+    assert_eq!(dead_letters(&mut broker, 5).await.len(), 5);
+    broker.wait_for("orders", 0, 0).await;
+    drain(&host).await;
+}
+
+#[tokio::test]
 async fn what_is_too_old_or_too_large_is_never_handed_to_the_function() {
     let mut broker = broker().await;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();

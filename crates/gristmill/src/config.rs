@@ -121,6 +121,10 @@ pub struct MappingConfig {
     pub delivery_limit: Option<u32>,
     /// Where given-up records go; `None`, on RabbitMQ only: nowhere, so that none is given up.
     pub on_failure: Option<OnFailure>,
+    /// Whether a failed batch of several records is called again as two halves.
+    pub bisect_batch_on_function_error: bool,
+    /// Whether the function's response names the records that it wants again.
+    pub report_batch_item_failures: bool,
     /// Whether the mapping starts with the host.
     pub enabled: bool,
     /// The mapping's identity, where the file sets it; [`Config::mapping_uuid`] knows the default.

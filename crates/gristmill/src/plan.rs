@@ -144,6 +144,8 @@ impl Plan {
             maximum_concurrency: NonZeroUsize::from(mapping.maximum_concurrency),
             retry,
             latest_start,
+            bisect_batch_on_function_error: mapping.bisect_batch_on_function_error,
+            report_batch_item_failures: mapping.report_batch_item_failures,
             give_up: GiveUp {
                 maximum_retry_attempts: mapping.maximum_retry_attempts,
                 maximum_record_age: mapping.maximum_record_age,

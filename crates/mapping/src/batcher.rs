@@ -37,6 +37,9 @@ pub struct Batch {
     event_bytes: usize,
     event: Option<String>,
     attempts: u32,
+    /// What follows in its slot when it is settled, the next one last: the other halves of what it was a
+    /// part of.
+    behind: Vec<Batch>,
 }
 
 impl Batch {
@@ -82,6 +85,65 @@ impl Batch {
                 self.measure_again(envelope);
             }
         }
+    }
+
+    /// Takes out what follows in its slot.
+    #[must_use]
+    pub fn take_behind(&mut self) -> Vec<Batch> {
+        mem::take(&mut self.behind)
+    }
+
+    /// Puts it back.
+    #[must_use]
+    pub fn followed_by(self, behind: Vec<Batch>) -> Self {
+        Self { behind, ..self }
+    }
+
+    /// The first of what was to follow in a slot, followed by the others.
+    #[must_use]
+    pub fn first_of(mut behind: Vec<Batch>) -> Option<Self> {
+        behind.pop().map(|next| next.followed_by(behind))
+    }
+
+    /// Its first half, which the second one follows in its slot. That it was called as a whole is no try
+    /// of either, but the messages have been handed out. A batch of one record stays as it is.
+    #[must_use]
+    pub fn bisect(mut self, envelope: &Envelope) -> Self {
+        let second = self.taken.split_off(self.taken.len().div_ceil(2));
+        if second.is_empty() {
+            return self;
+        }
+        self.attempts = self.attempts.saturating_sub(1);
+        let behind = self.take_behind();
+        let half = |taken: Vec<Taken>, behind| {
+            let mut half = Self {
+                epoch: self.epoch,
+                arrived: self.arrived,
+                first_leaves: first_leaves(&taken),
+                // Those of the whole, which stay under way until both halves are settled.
+                groups: self.groups.clone(),
+                taken,
+                event_bytes: 0,
+                event: None,
+                attempts: self.attempts,
+                behind,
+            };
+            for taken in &mut half.taken {
+                taken.delivery.message.try_again();
+            }
+            half.measure_again(envelope);
+            half
+        };
+        let mut behind = behind;
+        behind.push(half(second, Vec::new()));
+        half(mem::take(&mut self.taken), behind)
+    }
+
+    /// What settles its deliveries and those of what follows it.
+    #[must_use]
+    pub fn all_tokens(&self) -> Vec<DeliveryToken> {
+        let behind = self.behind.iter().rev().flat_map(Batch::all_tokens);
+        self.tokens().into_iter().chain(behind).collect()
     }
 
     /// What settles its deliveries, in queue order.
@@ -259,6 +321,7 @@ impl Batcher {
             taken,
             event: None,
             attempts: 0,
+            behind: Vec::new(),
         });
     }
 }

@@ -19,6 +19,7 @@ pub mod backoff;
 pub mod batcher;
 pub mod consumer_timeout;
 mod driver;
+mod failures;
 mod hold;
 mod lanes;
 pub mod lifetime;

@@ -28,6 +28,11 @@ pub struct Settings {
     /// The greatest age of the oldest unsettled delivery at which a batch may still start; see
     /// [`consumer_timeout`](crate::consumer_timeout).
     pub latest_start: Duration,
+    /// Whether a failed batch of several records is called again as two halves, so that one record that
+    /// cannot be handled is soon alone. A half is no further try of its records.
+    pub bisect_batch_on_function_error: bool,
+    /// Whether the function's response says which records it wants again; otherwise it is not read.
+    pub report_batch_item_failures: bool,
     /// When a record is given up, and where it goes then.
     pub give_up: GiveUp,
     /// How long a drain may take; what is unsettled then goes back to the broker.

@@ -11,10 +11,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use gristmill_event::Envelope;
-use gristmill_invocation::{Function, Invocation, Report, Uuid};
+use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::batcher::Batch;
+use crate::failures::failed_records;
 use crate::lanes::Lanes;
 
 /// A batch back from its invocation.
@@ -23,6 +24,8 @@ pub(crate) struct Invoked {
     pub(crate) batch: Batch,
     pub(crate) request_id: Uuid,
     pub(crate) report: Report,
+    /// The positions of the records that the function wants again, or what is wrong with its response.
+    pub(crate) failed: Result<BTreeSet<usize>, String>,
 }
 
 /// The running invocations of one mapping. Dropping it ends them.
@@ -31,6 +34,8 @@ pub(crate) struct Slots<F> {
     function: Arc<F>,
     envelope: Arc<Envelope>,
     lanes: Lanes,
+    /// Whether the function's responses are read.
+    reads_responses: bool,
     /// Whether the function's last invocation computed for long; shared with those that run.
     was_long: Arc<AtomicBool>,
     running: JoinSet<Invoked>,
@@ -39,11 +44,17 @@ pub(crate) struct Slots<F> {
 }
 
 impl<F: Function> Slots<F> {
-    pub(crate) fn new(function: Arc<F>, envelope: Arc<Envelope>, lanes: Lanes) -> Self {
+    pub(crate) fn new(
+        function: Arc<F>,
+        envelope: Arc<Envelope>,
+        lanes: Lanes,
+        reads_responses: bool,
+    ) -> Self {
         Self {
             function,
             envelope,
             lanes,
+            reads_responses,
             was_long: Arc::default(),
             running: JoinSet::new(),
             groups: HashMap::new(),
@@ -71,12 +82,21 @@ impl<F: Function> Slots<F> {
         batch.count_attempt(&envelope);
         let request_id = Uuid::new_v4();
         let groups = batch.groups().clone();
+        let reads_responses = self.reads_responses;
         let invocation = async move {
             let attempt = batch.attempts();
             let event = batch.event(&envelope);
             let invocation = Invocation { request_id, event, attempt, wait_max };
             let report = function.invoke(invocation).await;
-            Invoked { batch, request_id, report }
+            // Reading it may take as long as the function did.
+            let mut failed = Ok(BTreeSet::new());
+            if let Outcome::Succeeded(response) = &report.outcome
+                && reads_responses
+            {
+                let ids = batch.deliveries().map(|delivery| delivery.message.id());
+                failed = failed_records(response.as_deref(), &ids.collect::<Vec<_>>());
+            }
+            Invoked { batch, request_id, report, failed }
         };
         let id = self.lanes.spawn_in(&mut self.running, &self.was_long, invocation);
         if !groups.is_empty() {

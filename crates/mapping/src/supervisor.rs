@@ -77,7 +77,12 @@ impl<S: Source, F: Function> Mapping<S, F> {
         let Ports { guests, board, hold, nudge } = ports;
         let envelope = Arc::new(settings.envelope.clone());
         let telemetry = Telemetry::new(&settings, board);
-        let slots = Slots::new(function, Arc::clone(&envelope), guests);
+        let slots = Slots::new(
+            function,
+            Arc::clone(&envelope),
+            guests,
+            settings.report_batch_item_failures,
+        );
         Self { settings, envelope, telemetry, hold, nudge, source, slots }
     }
 

@@ -213,6 +213,18 @@ impl Telemetry {
         );
     }
 
+    pub(crate) fn will_bisect(&self, batch: &Batch, outcome: &Outcome) {
+        let (mapping, queue) = self.names();
+        warn!(
+            mapping,
+            queue,
+            records = batch.len(),
+            error.r#type = outcome.name(),
+            reason = outcome.to_string(),
+            "batch failed; will call again with each half of it"
+        );
+    }
+
     pub(crate) fn failed(&self, outcome: &Outcome) {
         let problem: String = outcome.to_string().chars().take(PROBLEM_CHARS_MAX).collect();
         self.note(Change::Failed(problem));

@@ -116,6 +116,10 @@ pub(super) fn read(
         .optional("on_failure", |value| needs_place(Some(on_failure(value)?), place))
         .flatten()
         .or(defaults.on_failure);
+    let bisect_batch_on_function_error =
+        section.or("bisect_batch_on_function_error", false, value::boolean);
+    let report_batch_item_failures =
+        section.or("report_batch_item_failures", false, value::boolean);
     let enabled = section.or("enabled", true, value::boolean);
     Some(MappingConfig {
         broker: broker?,
@@ -130,6 +134,8 @@ pub(super) fn read(
         maximum_record_age,
         delivery_limit,
         on_failure,
+        bisect_batch_on_function_error,
+        report_batch_item_failures,
         enabled,
         uuid,
     })

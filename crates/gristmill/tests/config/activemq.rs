@@ -57,6 +57,8 @@ fn a_broker_and_its_mapping_that_set_nothing_have_the_defaults_of_activemq() {
         on_failure: Some(
             Broker,
         ),
+        bisect_batch_on_function_error: false,
+        report_batch_item_failures: false,
         enabled: true,
         uuid: None,
     }

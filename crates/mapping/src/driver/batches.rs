@@ -2,6 +2,7 @@
 //!
 //! What must never happen: see the parent; and a record that is given up without a place for it.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -49,21 +50,31 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         ControlFlow::Continue(())
     }
 
-    /// Starts an invocation, unless the broker might close the channel before it ends.
+    /// Starts an invocation, unless the broker might close the channel before it ends; of what follows
+    /// the batch, if its records have all left it.
     async fn start(&mut self, batch: Batch, now: Instant) -> ControlFlow<Ended> {
-        if !self.may_start(&batch, now) {
-            return self.end_in_time(now).await;
+        let mut next = Some(batch);
+        while let Some(mut batch) = next {
+            if !self.may_start(&batch, now) {
+                return self.end_in_time(now).await;
+            }
+            let behind = batch.take_behind();
+            if let Some(batch) = self.without_leaving(batch, now).await? {
+                self.invoke(batch.followed_by(behind), now);
+                break;
+            }
+            next = Batch::first_of(behind);
         }
-        let Some(batch) = self.without_leaving(batch, now).await? else {
-            return ControlFlow::Continue(());
-        };
+        ControlFlow::Continue(())
+    }
+
+    fn invoke(&mut self, batch: Batch, now: Instant) {
         if let Some((first, last)) = batch.first_token().zip(batch.last_token()) {
             self.running.insert(first.tag, batch.arrived());
             self.source.tried(last);
         }
         let wait_max = self.time_left(&batch, now);
         self.slots.start(batch, wait_max);
-        ControlFlow::Continue(())
     }
 
     /// Whether an invocation of this batch that begins at an instant ends before the broker loses
@@ -119,12 +130,26 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
 
     /// Does with a batch what its outcome demands.
     pub(super) async fn conclude(&mut self, invoked: Invoked, now: Instant) -> ControlFlow<Ended> {
-        let Invoked { batch, request_id, report } = invoked;
+        let Invoked { mut batch, request_id, report, failed } = invoked;
         let epoch_ended = batch.epoch() != self.epoch;
         if let Some(first) = batch.first_token().filter(|_| !epoch_ended) {
             self.running.remove(&first.tag);
         }
         self.telemetry.report(self.slots.function_name(), request_id, &batch, &report);
+        let behind = batch.take_behind();
+        let (outcome, is_part) = match failed {
+            Ok(failed) if failed.is_empty() => (report.outcome, false),
+            Ok(failed) => {
+                let sentence = format!("{} of {} records failed", failed.len(), batch.len());
+                if !epoch_ended {
+                    let rest = self.without_done(batch, &failed).await?;
+                    let Some(rest) = rest else { return self.follow(behind, now).await };
+                    batch = rest;
+                }
+                (Outcome::HandlerError(sentence), true)
+            }
+            Err(sentence) => (Outcome::HandlerError(sentence), false),
+        };
         let circumstances = Circumstances {
             epoch_ended,
             finishing: matches!(self.phase, Phase::Finishing { .. }),
@@ -132,35 +157,87 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             time_left: self.time_left(&batch, now),
             jitter: fastrand::f64(),
         };
-        match decide(&report.outcome, &self.settings.retry, circumstances) {
+        match decide(&outcome, &self.settings.retry, circumstances) {
             Verdict::Ack => {
-                // The next batch need not wait until the client has written this one's frames.
-                self.start_waiting(now).await?;
+                if behind.is_empty() {
+                    // The next batch need not wait until the client has written this one's frames.
+                    self.start_waiting(now).await?;
+                }
                 let settled = self.settle(Settlement::Ack, &batch.tokens()).await?;
                 self.telemetry.handled(settled.sent);
-                ControlFlow::Continue(())
+                self.follow(behind, now).await
             }
             Verdict::Stale => {
-                self.telemetry.stale(batch.len());
+                self.telemetry.stale(batch.followed_by(behind).all_tokens().len());
                 ControlFlow::Continue(())
             }
             Verdict::TooLate => self.end_in_time(now).await,
             Verdict::Requeue => {
-                let rest = self.without_given_up(batch, &report.outcome, now).await?;
-                let Some(batch) = rest else { return ControlFlow::Continue(()) };
+                let rest = if self.is_bisected(&batch, &outcome, is_part) {
+                    // Nobody knows yet which of its records it is.
+                    self.telemetry.failed(&outcome);
+                    Some(batch)
+                } else {
+                    self.without_given_up(batch, &outcome, now).await?
+                };
+                let left = match rest {
+                    Some(batch) => Some(batch.followed_by(behind)),
+                    None => Batch::first_of(behind),
+                };
+                let Some(batch) = left else { return ControlFlow::Continue(()) };
                 self.requeue(batch).await
             }
+            Verdict::Retry(_) if self.is_bisected(&batch, &outcome, is_part) => {
+                self.telemetry.failed(&outcome);
+                self.telemetry.will_bisect(&batch, &outcome);
+                let batch = batch.followed_by(behind).bisect(self.envelope);
+                self.start(batch, now).await
+            }
             Verdict::Retry(wait) => {
-                let rest = self.without_given_up(batch, &report.outcome, now).await?;
-                let Some(batch) = rest else { return ControlFlow::Continue(()) };
+                let rest = self.without_given_up(batch, &outcome, now).await?;
+                let Some(batch) = rest else { return self.follow(behind, now).await };
                 if !self.may_start(&batch, now + wait) {
                     // Until then it would only grow older.
                     return self.end_in_time(now).await;
                 }
-                self.telemetry.will_retry(&batch, &report.outcome, wait);
+                self.telemetry.will_retry(&batch, &outcome, wait);
+                let batch = batch.followed_by(behind);
                 self.resting.push(Resting { until: now + wait, batch });
                 ControlFlow::Continue(())
             }
+        }
+    }
+
+    /// Whether a failed batch is to be called again as two halves: where the function has not said more
+    /// about it itself.
+    fn is_bisected(&self, batch: &Batch, outcome: &Outcome, is_part: bool) -> bool {
+        let says_more = is_part || matches!(outcome, Outcome::RetryAfter(..) | Outcome::GaveUp(_));
+        self.settings.bisect_batch_on_function_error && batch.len() > 1 && !says_more
+    }
+
+    /// Acks the records of a batch that the function is done with, and leaves the others.
+    async fn without_done(
+        &mut self,
+        batch: Batch,
+        failed: &BTreeSet<usize>,
+    ) -> ControlFlow<Ended, Option<Batch>> {
+        let places = batch.tokens().into_iter().enumerate();
+        let failed = places.filter(|(place, _)| failed.contains(place));
+        let failed: BTreeSet<u64> = failed.map(|(_, token)| token.tag).collect();
+        let is_done = |taken: &Taken| !failed.contains(&taken.delivery.token.tag);
+        let (done, rest) = batch.split(self.envelope, is_done);
+        let settled = self.settle(Settlement::Ack, &tokens(&done)).await?;
+        self.telemetry.handled(settled.sent);
+        ControlFlow::Continue(rest)
+    }
+
+    /// Goes on with what follows in the slot of a batch that is settled. While the mapping finishes for
+    /// want of a way on, it goes back instead.
+    async fn follow(&mut self, behind: Vec<Batch>, now: Instant) -> ControlFlow<Ended> {
+        let Some(next) = Batch::first_of(behind) else { return ControlFlow::Continue(()) };
+        match &self.phase {
+            Phase::Finishing { because: Because::Impasse(_), .. } => self.requeue(next).await,
+            Phase::Finishing { .. } | Phase::Taking => self.start(next, now).await,
         }
     }
 
@@ -232,8 +309,9 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             self.waiting.clear();
             return ControlFlow::Continue(());
         }
-        self.given_back += batch.len();
-        self.settle(Settlement::Requeue, &batch.tokens()).await?;
+        let tokens = batch.all_tokens();
+        self.given_back += tokens.len();
+        self.settle(Settlement::Requeue, &tokens).await?;
         ControlFlow::Continue(())
     }
 

@@ -7,6 +7,7 @@ mod chaos;
 mod drain;
 mod limits;
 mod loss;
+mod partly;
 mod retry;
 mod states;
 mod support;

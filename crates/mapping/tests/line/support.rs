@@ -235,6 +235,8 @@ fn settings() -> Settings {
         maximum_concurrency: NonZeroUsize::MIN,
         retry: Backoff::RETRY,
         latest_start: Duration::from_secs(15 * 60),
+        bisect_batch_on_function_error: false,
+        report_batch_item_failures: false,
         give_up: GiveUp::default(),
         drain_timeout: Duration::from_secs(30),
     }
