@@ -1,15 +1,13 @@
 //! Killed at any moment, ten times over: the host or the broker. Nothing is lost.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 
 use gristmill_testkit::amqp::{Properties, Table};
 use gristmill_testkit::host::Host;
 use gristmill_testkit::rabbitmq::{QueueCounts, RabbitServer};
-use serde_json::Value;
 
 use crate::support::{
-    LONG, drain, handled, host_on, mapping_on, nothing_panicked, numbers, quorum,
+    LONG, at_any_moment, drain, handled, host_on, mapping_on, nothing_panicked, numbers, quorum,
 };
 
 const ROUNDS: u64 = 10;
@@ -32,16 +30,6 @@ async fn prepare(server: &RabbitServer) -> Host {
     let settings = "batch_size = 20\nmaximum_concurrency = 4\ndelivery_limit = -1";
     let mapping = |queue| mapping_on("/", queue, queue, "chaotic", "", settings);
     host_on(server, &QUEUES.map(mapping))
-}
-
-/// Waits for a random number of invocations, so that the next thing comes at a random moment.
-async fn at_any_moment(host: &Host) {
-    let mut left = 1 + RandomState::new().hash_one(0) % 60;
-    let passed = |line: &Value| {
-        left -= u64::from(line["message"] == "REPORT");
-        left == 0
-    };
-    host.wait_for(LONG, passed).await.unwrap();
 }
 
 /// What each queue's handlers have handled since the host's last start.

@@ -6,20 +6,13 @@ use std::path::Path;
 use gristmill_testkit::amqp::Table;
 use gristmill_testkit::guests;
 use gristmill_testkit::host::Host;
-use serde_json::json;
 
-use crate::support::{Broker, GRISTMILL, drain, moved, nothing_panicked, report, subscribed};
+use crate::support::{
+    Broker, GRISTMILL, credentials, drain, moved, nothing_panicked, report, subscribed,
+};
 
 /// A password that no log may show.
 const PASSWORD: &str = "hunter2-hunter2";
-
-fn credentials(file: &Path, user: &str, password: &str) {
-    let json = json!({ "username": user, "password": password }).to_string();
-    // Replaced as tools do it, so that nobody reads half of it.
-    let new = file.with_extension("new");
-    fs::write(&new, json).unwrap();
-    fs::rename(new, file).unwrap();
-}
 
 async fn disabled(host: &Host, mapping: &str, code: &str, sentence: &str) {
     let line = moved(host, mapping, "Disabled", code).await;

@@ -1,6 +1,8 @@
 //! What the whole-system tests share: a virtual host on the shared RabbitMQ, and the real program
 //! on it.
 
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use gristmill_testkit::amqp::{Client, Field, Properties, Table};
 use gristmill_testkit::guests;
 use gristmill_testkit::host::Host;
 use gristmill_testkit::rabbitmq::RabbitServer;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Everything here is over in seconds on a quiet machine.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
@@ -134,6 +136,16 @@ pub(crate) async fn report(host: &Host, mapping: &str) -> Value {
         .unwrap()
 }
 
+/// Waits for a random number of invocations, so that the next thing comes at a random moment.
+pub(crate) async fn at_any_moment(host: &Host) {
+    let mut left = 1 + RandomState::new().hash_one(0) % 60;
+    let passed = |line: &Value| {
+        left -= u64::from(line["message"] == "REPORT");
+        left == 0
+    };
+    host.wait_for(LONG, passed).await.unwrap();
+}
+
 /// Waits for the next line that a handler prints on stdout.
 pub(crate) async fn printed(host: &Host) -> String {
     let line = host.wait_for(LONG, |line| line["stream"] == "stdout").await.unwrap();
@@ -177,6 +189,14 @@ pub(crate) async fn moved(host: &Host, mapping: &str, state: &str, reason: &str)
             && line["state_transition_reason"] == reason
     };
     host.wait_for(LONG, wanted).await.unwrap()
+}
+
+/// Writes a credentials file, or replaces it as tools do it, so that nobody reads half of it.
+pub(crate) fn credentials(file: &Path, user: &str, password: &str) {
+    let json = json!({ "username": user, "password": password }).to_string();
+    let new = file.with_extension("new");
+    fs::write(&new, json).unwrap();
+    fs::rename(new, file).unwrap();
 }
 
 /// No task of the host has died. What a handler says of its own panics is a line of JSON.

@@ -1,15 +1,13 @@
 //! Killed at any moment, ten times over: the host or the broker. Nothing is lost.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 
 use gristmill_testkit::activemq::ActiveMqServer;
 use gristmill_testkit::host::Host;
 use gristmill_testkit::jms;
-use serde_json::Value;
 
 use super::{DEAD_LETTERS, host_on, mapping, wait_for};
-use crate::support::{LONG, drain, handled, nothing_panicked};
+use crate::support::{LONG, at_any_moment, drain, handled, nothing_panicked};
 
 const ROUNDS: u64 = 10;
 const MESSAGES: u64 = 20_000;
@@ -27,16 +25,6 @@ async fn prepare(server: &ActiveMqServer) -> Host {
     // The broker counts as redelivered what ten crashes hand over again, failures apart.
     let settings = "batch_size = 20\nmaximum_retry_attempts = -1";
     host_on(server, &[mapping("orders", "chaotic", "", settings)])
-}
-
-/// Waits for a random number of invocations, so that the next thing comes at a random moment.
-async fn at_any_moment(host: &Host) {
-    let mut left = 1 + RandomState::new().hash_one(0) % 60;
-    let passed = |line: &Value| {
-        left -= u64::from(line["message"] == "REPORT");
-        left == 0
-    };
-    host.wait_for(LONG, passed).await.unwrap();
 }
 
 /// What the handler has handled since the host's last start.

@@ -1,27 +1,17 @@
 //! What needs a person stops its own mapping, says so, and is over as soon as it is mended.
 
-use std::fs;
 use std::path::Path;
 
 use gristmill_testkit::activemq::{ActiveMqServer, Rights, Settings};
 use gristmill_testkit::guests;
 use gristmill_testkit::host::Host;
 use gristmill_testkit::jms;
-use serde_json::json;
 
 use super::wait_for;
-use crate::support::{GRISTMILL, LONG, drain, moved, nothing_panicked, report};
+use crate::support::{GRISTMILL, LONG, credentials, drain, moved, nothing_panicked, report};
 
 /// A password that no log may show.
 const PASSWORD: &str = "hunter2-hunter2";
-
-fn credentials(file: &Path, user: &str, password: &str) {
-    let json = json!({ "username": user, "password": password }).to_string();
-    // Replaced as tools do it, so that nobody reads half of it.
-    let new = file.with_extension("new");
-    fs::write(&new, json).unwrap();
-    fs::rename(new, file).unwrap();
-}
 
 #[tokio::test]
 async fn every_refusal_has_its_code_and_is_over_when_it_is_mended() {

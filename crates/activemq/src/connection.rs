@@ -64,9 +64,9 @@ impl ActiveMq {
         Ok(())
     }
 
-    /// Connects to the first address that lets this side in, beginning with `first` if it is given. The client's id begins with `name`; no two
-    /// connections have the same, because the broker would refuse the later one for as long as it has
-    /// not noticed the end of the earlier.
+    /// Connects to the first address that lets this side in, beginning with `first` if it is given.
+    /// The client's id begins with `name`; no two connections have the same, because the broker would
+    /// refuse the later one for as long as it has not noticed the end of the earlier.
     pub(crate) async fn connect(
         &self,
         name: &str,

@@ -119,13 +119,15 @@ impl Plan {
     pub(crate) fn settings(&self) -> Option<Settings> {
         let Self { mapping, broker, function, .. } = self;
         let window = mapping.maximum_batching_window;
-        let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
         let (envelope, retry, latest_start) = match broker.kind {
-            BrokerKind::RabbitMq { consumer_timeout } => (
-                Envelope::rabbitmq(&self.arn, &mapping.queue, virtual_host),
-                Backoff::RETRY,
-                latest_start(consumer_timeout, window, function.timeout)?,
-            ),
+            BrokerKind::RabbitMq { consumer_timeout } => {
+                let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
+                (
+                    Envelope::rabbitmq(&self.arn, &mapping.queue, virtual_host),
+                    Backoff::RETRY,
+                    latest_start(consumer_timeout, window, function.timeout)?,
+                )
+            }
             // It leaves a delivery unsettled for as long as the consumer is there.
             BrokerKind::ActiveMq { event_profile } => {
                 (Envelope::activemq(&self.arn, event_profile), Backoff::REDELIVERY, Duration::MAX)

@@ -13,7 +13,7 @@ mod tls;
 mod unusable;
 
 use std::num::NonZeroU16;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use activemq_openwire::client::{Client, ClientSettings, Connector};
 use gristmill_activemq::{
@@ -94,6 +94,12 @@ async fn settle(
     tokens: &[DeliveryToken],
 ) -> Settled {
     timeout(LONG, source.settle(settlement, tokens)).await.unwrap()
+}
+
+/// Milliseconds since 1970, as messages have them, by this machine's clock, which is the broker's too.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 fn tokens(deliveries: &[Delivery]) -> Vec<DeliveryToken> {

@@ -1,7 +1,7 @@
 //! What Java's client sends is what the event says, in both spellings.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -42,8 +42,7 @@ async fn arrive_as_they_are(cases: Vec<Case>, compressed: bool) {
 
     let mut source = subscribed(server, &queue, 100).await;
     let taken = take(&mut source, cases.len()).await;
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis());
-    let now = now.unwrap();
+    let now = now();
     for delivery in &taken {
         let text = event(&delivery.message, Profile::Documented);
         let mut documented: Json = serde_json::from_str(&text).unwrap();

@@ -90,6 +90,23 @@ async fn listen() -> (TcpListener, ActiveMqSource) {
     (listener, source(settings(&url), "orders", 100))
 }
 
+/// A source that holds so many messages, with their tokens in order.
+async fn holding(messages: usize) -> (ActiveMqSource, Played, Vec<DeliveryToken>) {
+    let (listener, mut source) = listen().await;
+    let playing = async {
+        let (mut played, consumer) = Played::accept(&listener).await;
+        played.answer(consumer.header).await;
+        for sequence in (1..).take(messages) {
+            played.dispatch(&consumer, sequence).await;
+        }
+        played
+    };
+    let (subscribed, played) = tokio::join!(source.subscribe(), playing);
+    subscribed.unwrap();
+    let taken = tokens(&take(&mut source, messages).await);
+    (source, played, taken)
+}
+
 async fn is_undecodable(error: SourceError) {
     assert!(matches!(error, SourceError::Undecodable { .. }), "{error}");
     assert_eq!(error.disposition(), Disposition::Stop(StopCode::ConfigNotValid));
@@ -105,18 +122,7 @@ async fn is_undecodable(error: SourceError) {
 
 #[tokio::test]
 async fn a_batch_that_follows_one_another_is_one_ack_whatever_else_is_unsettled() {
-    let (listener, mut source) = listen().await;
-    let playing = async {
-        let (mut played, consumer) = Played::accept(&listener).await;
-        played.answer(consumer.header).await;
-        for sequence in 1..=100 {
-            played.dispatch(&consumer, sequence).await;
-        }
-        played
-    };
-    let (subscribed, mut played) = tokio::join!(source.subscribe(), playing);
-    subscribed.unwrap();
-    let taken = tokens(&take(&mut source, 100).await);
+    let (mut source, mut played, taken) = holding(100).await;
     // Given in any order, around one that is settled already and one that is not to be.
     assert_eq!(settle(&mut source, Settlement::Ack, &taken[50..51]).await, sent(1));
     let mut batch = [&taken[10..50], &taken[51..60], &taken[61..90]].concat();
@@ -138,16 +144,7 @@ async fn a_batch_that_follows_one_another_is_one_ack_whatever_else_is_unsettled(
 
 #[tokio::test]
 async fn a_frame_beyond_the_limit_stops_the_mapping() {
-    let (listener, mut source) = listen().await;
-    let playing = async {
-        let (mut played, consumer) = Played::accept(&listener).await;
-        played.answer(consumer.header).await;
-        played.dispatch(&consumer, 1).await;
-        played
-    };
-    let (subscribed, mut played) = tokio::join!(source.subscribe(), playing);
-    subscribed.unwrap();
-    let taken = tokens(&take(&mut source, 1).await);
+    let (mut source, mut played, taken) = holding(1).await;
     // An ack that is not answered any more says the same.
     assert_eq!(settle(&mut source, Settlement::Ack, &taken).await, sent(1));
     assert!(matches!(played.next().await, Some(Structure::MessageAck(_))));
@@ -169,16 +166,7 @@ async fn so_does_one_that_comes_before_the_consumer_is_confirmed() {
 
 #[tokio::test]
 async fn and_one_that_comes_while_a_dead_letter_is_waited_for() {
-    let (listener, mut source) = listen().await;
-    let playing = async {
-        let (mut played, consumer) = Played::accept(&listener).await;
-        played.answer(consumer.header).await;
-        played.dispatch(&consumer, 1).await;
-        played
-    };
-    let (subscribed, mut played) = tokio::join!(source.subscribe(), playing);
-    subscribed.unwrap();
-    let taken = tokens(&take(&mut source, 1).await);
+    let (mut source, mut played, taken) = holding(1).await;
     let (settled, ()) = tokio::join!(
         settle(&mut source, Settlement::Reject("on purpose"), &taken),
         played.begin_a_frame_too_large()
