@@ -2,6 +2,7 @@
 
 mod batching;
 mod crashes;
+mod dead_letters;
 mod failures;
 mod groups;
 mod healing;

@@ -1,11 +1,11 @@
-//! Messages are given up where there is a place for them, and kept where there is none.
+//! Messages are given up to the broker's own dead letters.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gristmill_testkit::amqp::{Field, Properties, Table};
 use serde_json::{Value, json};
 
-use crate::support::{Broker, LONG, drain, moved, report};
+use crate::support::{Broker, LONG, drain, report};
 
 const DEAD: &str = "dead";
 
@@ -105,25 +105,6 @@ async fn what_is_too_old_or_too_large_is_never_handed_to_the_function() {
     let mut dead = dead_letters(&mut broker, 2).await;
     dead.sort();
     assert_eq!(dead, [b"old".to_vec(), large]);
-    drain(&host).await;
-}
-
-#[tokio::test]
-async fn without_a_place_for_it_a_message_too_large_stops_its_mapping_and_stays() {
-    let mut broker = broker().await;
-    broker.publish("orders", [order(1), vec![b'x'; 5_000_000], order(2)]).await;
-    let mut host = broker.host(&[broker.mapping("orders", "order-totals", "", "")]);
-    assert_eq!(report(&host, "orders").await["records"], 1);
-    let line = moved(&host, "orders", "Disabled", "ESM_CONFIG_NOT_VALID").await;
-    let result = line["last_processing_result"].as_str().unwrap();
-    assert!(
-        result.starts_with("PROBLEM: RecordTooLarge: the message with messageId \"1\""),
-        "{result}"
-    );
-    broker.wait_for("orders", 2, 0).await;
-    host.restart().await.unwrap();
-    moved(&host, "orders", "Disabled", "ESM_CONFIG_NOT_VALID").await;
-    broker.wait_for("orders", 2, 0).await;
     drain(&host).await;
 }
 

@@ -11,6 +11,7 @@ mod chaos;
 mod compiling;
 mod consumer_timeout;
 mod crashes;
+mod dead_letters;
 mod delivery_limit;
 mod drop_ins;
 mod encryption;

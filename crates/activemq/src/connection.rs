@@ -8,7 +8,9 @@ use activemq_openwire::connection::Login;
 use gristmill_broker::{LoginSource, SourceError};
 use gristmill_event::EVENT_BYTES_MAX;
 
+use crate::dead_letter::DeadLetterQueue;
 use crate::error;
+use crate::publisher::ActiveMqPublisher;
 use crate::source::{ActiveMqSource, SourceSettings};
 
 /// A peer counts as gone after so many heartbeats that were missed: the broker and this side write at
@@ -52,6 +54,19 @@ impl ActiveMq {
     #[must_use]
     pub fn source(&self, settings: SourceSettings) -> ActiveMqSource {
         ActiveMqSource::new(self.clone(), settings)
+    }
+
+    /// What puts messages on its queues; connects to nothing yet. The ids of its connections begin with
+    /// `name`.
+    #[must_use]
+    pub fn publisher(&self, name: &str) -> ActiveMqPublisher {
+        ActiveMqPublisher::new(self.clone(), name)
+    }
+
+    /// The queue `to` for given-up messages of another one; connects to nothing yet.
+    #[must_use]
+    pub fn dead_letter_queue(&self, to: &str, name: &str, queue: &str) -> DeadLetterQueue {
+        DeadLetterQueue::new(self.publisher(name), to, queue)
     }
 
     /// Connects and disconnects, to see whether it can be done.

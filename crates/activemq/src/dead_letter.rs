@@ -6,8 +6,10 @@
 
 use activemq_openwire::structures::{Destination, Message};
 use activemq_openwire::{PrimitiveMap, Value};
+use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping};
 
 use crate::connection::limits;
+use crate::publisher::{self, ActiveMqPublisher};
 use crate::translate::message_id;
 
 /// The queue of dead letters that a broker uses for all queues unless it is told otherwise.
@@ -24,10 +26,68 @@ const CAUSE_BYTES_MAX: usize = 8_192;
 /// One that they do not need, since they keep their ids.
 const MESSAGE_ID: &str = "originalMessageID";
 
+/// The properties that this side adds on a queue of its own.
+const CONDITION: &str = "gristmillCondition";
+const RECORD: &str = "gristmillInvocationRecord";
+
+/// A queue for the given-up messages of a mapping.
+#[derive(Debug)]
+pub struct DeadLetterQueue {
+    publisher: ActiveMqPublisher,
+    to: String,
+    /// Where they come from.
+    queue: String,
+}
+
+impl DeadLetterQueue {
+    pub(crate) fn new(publisher: ActiveMqPublisher, to: &str, queue: &str) -> Self {
+        Self { publisher, to: to.to_owned(), queue: queue.to_owned() }
+    }
+
+    fn letter(&self, letter: &DeadLetter) -> Result<Message, KeepError> {
+        let message = publisher::read(&letter.original, &self.to)?;
+        let said = [(CONDITION, letter.condition), (RECORD, &letter.record)];
+        Ok(explained(&message, &self.queue, &letter.cause, &said))
+    }
+}
+
+impl DeadLetters for DeadLetterQueue {
+    /// Connects. The queue is made when the first message goes there.
+    fn check(&self) -> Keeping<'_> {
+        Box::pin(self.publisher.check(None, &self.to))
+    }
+
+    fn keep(&self, letters: Vec<DeadLetter>) -> Keeping<'_> {
+        Box::pin(async move {
+            let messages = letters.iter().map(|letter| self.letter(letter));
+            self.publisher.send(None, &self.to, messages.collect::<Result<_, _>>()?).await
+        })
+    }
+}
+
 /// The copy of a message of a queue that was given up because of something. It is persistent and never
 /// expires, and its properties say what was otherwise; properties that cannot be read stay as they are.
 pub(crate) fn dead_letter(message: &Message, queue: &str, cause: &str) -> Message {
-    let mut letter = Message {
+    explained(message, queue, cause, &[])
+}
+
+fn explained(message: &Message, queue: &str, cause: &str, said: &[(&str, &str)]) -> Message {
+    let mut letter =
+        Message { original_destination: Some(Destination::queue(queue)), ..copy(message) };
+    if let Ok(mut properties) = message.properties(&limits()) {
+        explain(&mut properties, message, cause);
+        for (name, text) in said {
+            properties.insert(*name, *text);
+        }
+        // Too long for the wire: then what was there already has to do.
+        drop(letter.set_properties(&properties));
+    }
+    letter
+}
+
+/// The copy of a message, persistent and without an expiration.
+pub(crate) fn copy(message: &Message) -> Message {
+    Message {
         kind: message.kind,
         content: message.content.clone(),
         compressed: message.compressed,
@@ -40,15 +100,10 @@ pub(crate) fn dead_letter(message: &Message, queue: &str, cause: &str) -> Messag
         priority: message.priority,
         timestamp: message.timestamp,
         persistent: true,
-        original_destination: Some(Destination::queue(queue)),
+        remote_blob_url: message.remote_blob_url.clone(),
+        mime_type: message.mime_type.clone(),
         ..Message::default()
-    };
-    if let Ok(mut properties) = message.properties(&limits()) {
-        explain(&mut properties, message, cause);
-        // Too long for the wire: then what was there already has to do.
-        drop(letter.set_properties(&properties));
     }
-    letter
 }
 
 fn explain(properties: &mut PrimitiveMap, message: &Message, cause: &str) {

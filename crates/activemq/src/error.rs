@@ -5,7 +5,9 @@
 use activemq_openwire::client::{ConnectError, ReceiveError, RequestError};
 use activemq_openwire::connection::{CloseReason, Refusal, Violation};
 use activemq_openwire::{DecodeError, Text};
-use gristmill_broker::{SourceError, tls, with_causes};
+use gristmill_broker::{KeepError, SourceError, tls, with_causes};
+
+use crate::dead_letter::DEAD_LETTER_QUEUE;
 
 /// A connection that did not come to be.
 pub(crate) fn connecting(failed: ConnectError, broker: String) -> SourceError {
@@ -76,4 +78,22 @@ fn undecodable(what: &DecodeError, queue: &str) -> SourceError {
 /// A subscription that cannot be used any more.
 pub(crate) fn lost(error: &dyn std::error::Error, queue: &str) -> SourceError {
     SourceError::Lost { queue: queue.to_owned(), reason: with_causes(error) }
+}
+
+/// Copies of dead letters that the broker does not take, and with them the subscription.
+pub(crate) fn not_kept(error: KeepError, queue: &str) -> SourceError {
+    let queue = queue.to_owned();
+    match error {
+        KeepError::Connection(error) => error,
+        KeepError::WriteRefused { reason, .. } | KeepError::QueueMissing { reason, .. } => {
+            let dead_letter_queue = DEAD_LETTER_QUEUE.to_owned();
+            SourceError::DeadLetterRefused { queue, dead_letter_queue, reason }
+        }
+        KeepError::Lost { .. }
+        | KeepError::NotTaken { .. }
+        | KeepError::Unsendable { .. }
+        | KeepError::StoreFull { .. }
+        | KeepError::Store { .. }
+        | _ => SourceError::Lost { queue, reason: with_causes(&error) },
+    }
 }

@@ -17,11 +17,14 @@
 mod connection;
 mod dead_letter;
 mod error;
+mod original;
 mod publisher;
 mod source;
 mod translate;
 
 pub use activemq_openwire::client::{Address, CertificateFiles, TlsSettings};
 pub use connection::{ActiveMq, ConnectionSettings};
-pub use dead_letter::DEAD_LETTER_QUEUE;
+pub use dead_letter::{DEAD_LETTER_QUEUE, DeadLetterQueue};
+pub use original::{Unreadable, message};
+pub use publisher::ActiveMqPublisher;
 pub use source::{ActiveMqSource, SourceSettings};

@@ -1,60 +1,138 @@
-//! Where dead letters are published: a connection of its own, made when the first has to go.
+//! Puts messages on a queue and waits until the broker has stored them: over a connection of its own, made
+//! when the first has to go.
+//!
+//! Nobody waits for a limited time: a broker without room takes nothing for a while and then all that it was
+//! sent, and to send again would double it. One that is frozen ends the connection by its inactivity.
 
 use activemq_openwire::client::{Address, Client, Producer, RequestError};
+use activemq_openwire::connection::CommandError;
 use activemq_openwire::structures::{Destination, Message};
-use futures_util::future::try_join_all;
-use gristmill_broker::SourceError;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use gristmill_broker::{KeepError, Original, with_causes};
+use tokio::sync::Mutex;
 
 use crate::connection::ActiveMq;
-use crate::dead_letter::DEAD_LETTER_QUEUE;
-use crate::error;
+use crate::dead_letter;
+use crate::original;
 
-/// A connection that only publishes.
+/// Publishes over a connection of its own.
 #[derive(Debug)]
-pub(crate) struct Publisher {
+pub struct ActiveMqPublisher {
+    broker: ActiveMq,
+    name: String,
+    /// While it is good. Locked while messages are on their way.
+    connected: Mutex<Option<Connected>>,
+}
+
+#[derive(Debug)]
+struct Connected {
     client: Client,
     producer: Producer,
 }
 
-impl Publisher {
-    /// Connects, to `near` if it can be had. `queue` is what is consumed.
-    pub(crate) async fn connect(
-        broker: &ActiveMq,
-        near: &Address,
-        name: &str,
-        queue: &str,
-    ) -> Result<Self, SourceError> {
-        let client = broker.connect(name, Some(near)).await?;
-        let session = client.session().await.map_err(|failed| refused(&failed, queue))?;
-        let producer = session.producer().await.map_err(|failed| refused(&failed, queue))?;
-        Ok(Self { client, producer })
+impl ActiveMqPublisher {
+    pub(crate) fn new(broker: ActiveMq, name: &str) -> Self {
+        Self { broker, name: name.to_owned(), connected: Mutex::default() }
     }
 
-    /// Puts messages on the dead-letter queue and waits until the broker has stored all of them.
-    pub(crate) async fn publish(
-        &self,
-        letters: Vec<Message>,
-        queue: &str,
-    ) -> Result<(), SourceError> {
-        let to = Destination::queue(DEAD_LETTER_QUEUE);
-        let sending = letters.into_iter().map(|letter| self.producer.forward(&to, letter));
-        try_join_all(sending).await.map_err(|failed| refused(&failed, queue))?;
+    /// Puts messages that were kept on a queue, in their order: persistent, without an expiration, and
+    /// otherwise as they were, under new ids. When it returns without an error, the broker has stored all
+    /// of them.
+    ///
+    /// # Errors
+    ///
+    /// [`KeepError`]; some of them may be on the queue all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to call again after a dropped future, whose messages may be on the queue.
+    pub async fn publish(&self, queue: &str, originals: Vec<Original>) -> Result<(), KeepError> {
+        let messages = originals.iter().map(|original| read(original, queue));
+        let messages = messages.map(|message| Ok(dead_letter::copy(&message?)));
+        self.send(None, queue, messages.collect::<Result<_, _>>()?).await
+    }
+
+    /// Closes the connection, if there is one.
+    pub async fn close(self) {
+        if let Some(connected) = self.connected.into_inner() {
+            connected.client.close().await;
+        }
+    }
+
+    /// Connects, if there is no connection; to `near` if it can be had.
+    pub(crate) async fn check(&self, near: Option<&Address>, queue: &str) -> Result<(), KeepError> {
+        let mut good = self.connected.lock().await;
+        let connected = self.connect(good.take(), near, queue).await?;
+        *good = Some(connected);
         Ok(())
     }
 
-    pub(crate) async fn close(self) {
-        self.client.close().await;
+    /// Sends messages and waits until the broker has stored all of them.
+    pub(crate) async fn send(
+        &self,
+        near: Option<&Address>,
+        queue: &str,
+        messages: Vec<Message>,
+    ) -> Result<(), KeepError> {
+        let mut good = self.connected.lock().await;
+        // Put back only when all went well.
+        let connected = self.connect(good.take(), near, queue).await?;
+        let to = Destination::queue(queue);
+        let sending = messages.into_iter().map(|message| connected.producer.forward(&to, message));
+        for sent in join_all(sending).await {
+            sent.map_err(|failed| refused(failed, queue))?;
+        }
+        *good = Some(connected);
+        Ok(())
+    }
+
+    async fn connect(
+        &self,
+        good: Option<Connected>,
+        near: Option<&Address>,
+        queue: &str,
+    ) -> Result<Connected, KeepError> {
+        let is_alive = |connected: &Connected| connected.client.closed().now_or_never().is_none();
+        if let Some(connected) = good.filter(is_alive) {
+            return Ok(connected);
+        }
+        let client = self.broker.connect(&self.name, near).await.map_err(KeepError::Connection)?;
+        let failed = |failed| refused(failed, queue);
+        let session = client.session().await.map_err(failed)?;
+        let producer = session.producer().await.map_err(failed)?;
+        Ok(Connected { client, producer })
     }
 }
 
-fn refused(failed: &RequestError, queue: &str) -> SourceError {
-    if let RequestError::MissingRight(refusal) | RequestError::UnknownDestination(refusal) = failed
-    {
-        return SourceError::DeadLetterRefused {
-            queue: queue.to_owned(),
-            dead_letter_queue: DEAD_LETTER_QUEUE.to_owned(),
+pub(crate) fn read(original: &Original, queue: &str) -> Result<Message, KeepError> {
+    original::read(original).map_err(|unreadable| KeepError::Unsendable {
+        queue: queue.to_owned(),
+        reason: unreadable.to_string(),
+    })
+}
+
+fn refused(failed: RequestError, queue: &str) -> KeepError {
+    let queue = queue.to_owned();
+    match failed {
+        RequestError::MissingRight(refusal) => KeepError::WriteRefused {
+            queue,
+            right: "`write` on it, and `admin` where it does not exist yet",
             reason: refusal.to_string(),
-        };
+        },
+        RequestError::UnknownDestination(refusal) => {
+            KeepError::QueueMissing { queue, reason: refusal.to_string() }
+        }
+        RequestError::Refused(refusal) => {
+            KeepError::NotTaken { queue, reason: refusal.to_string() }
+        }
+        RequestError::NotAsked(CommandError::Unencodable(reason)) => {
+            KeepError::Unsendable { queue, reason: reason.to_string() }
+        }
+        // The connection has ended.
+        RequestError::BrokerGone(_)
+        | RequestError::Violation(_)
+        | RequestError::NotAsked(_)
+        | _ => KeepError::Lost { queue, reason: with_causes(&failed) },
     }
-    error::lost(failed, queue)
 }

@@ -29,14 +29,16 @@ use activemq_openwire::structures::{Destination, DestinationKind, Message};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use gristmill_broker::{
-    Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError, Unusable,
+    Delivery, DeliveryToken, Epoch, Original, Received, Settled, Settlement, Source, SourceError,
+    Unusable,
 };
 use tokio::time::{sleep, timeout};
 
 use crate::connection::ActiveMq;
 use crate::dead_letter::{DEAD_LETTER_QUEUE, dead_letter};
 use crate::error;
-use crate::publisher::Publisher;
+use crate::original;
+use crate::publisher::ActiveMqPublisher;
 use crate::translate::{NoForm, Translator, message_id};
 
 /// A broker that does not start a consumer in this time is frozen.
@@ -62,6 +64,9 @@ pub struct SourceSettings {
     /// The most unsettled deliveries. Exactly 1,000 is Java's default, which a broker's policy may
     /// replace by another number; 999 is asked for instead.
     pub prefetch: NonZeroU16,
+    /// Whether originals are asked for. Costs some hundred bytes for each unsettled message, beside the
+    /// body, which is there once.
+    pub keeps_originals: bool,
 }
 
 /// One consumer on one queue.
@@ -88,11 +93,12 @@ struct Subscription {
     prefetch: u16,
     /// Deliveries since the broker last heard of the consumer.
     unheard: u32,
-    /// Unsettled messages that the broker would drop rather than make dead letters of, by their tags.
-    fleeting: HashMap<u64, Box<Message>>,
+    /// Unsettled messages by their tags: all, if originals are asked for; otherwise those that the broker
+    /// would drop rather than make dead letters of.
+    kept: HashMap<u64, Box<Message>>,
     /// The answers that have not come yet.
     answers: FuturesUnordered<Answer>,
-    publisher: Option<Publisher>,
+    publisher: ActiveMqPublisher,
     /// Why the epoch has to end.
     failure: Option<SourceError>,
 }
@@ -104,7 +110,7 @@ impl ActiveMqSource {
 
     fn received(&mut self, incoming: Incoming) -> Received {
         let token = DeliveryToken { epoch: self.epoch, tag: incoming.tag.0 };
-        let Incoming { message, redelivery_counter, .. } = incoming;
+        let Incoming { mut message, redelivery_counter, .. } = incoming;
         let received = match self.translator.message(&message, redelivery_counter) {
             Ok(shown) => Received::Delivery(Delivery {
                 token,
@@ -119,8 +125,9 @@ impl ActiveMqSource {
         };
         if let Some(subscription) = &mut self.state {
             subscription.count();
-            if would_be_dropped(&message) {
-                subscription.fleeting.insert(token.tag, message);
+            if self.settings.keeps_originals || would_be_dropped(&message) {
+                message.redelivery_counter = redelivery_counter;
+                subscription.kept.insert(token.tag, message);
             }
         }
         received
@@ -130,16 +137,18 @@ impl ActiveMqSource {
     /// are stored.
     async fn reject(&mut self, tags: &[u64], cause: &str) -> usize {
         let Some(subscription) = &mut self.state else { return 0 };
-        let is_fleeting = |tag: &&u64| subscription.fleeting.contains_key(tag);
+        let is_fleeting = |tag: &&u64| {
+            subscription.kept.get(tag).is_some_and(|message| would_be_dropped(message))
+        };
         let (fleeting, persistent): (Vec<u64>, Vec<u64>) = tags.iter().partition(is_fleeting);
         let mut verdicts: Vec<Verdict> = persistent
             .into_iter()
             .map(|tag| Verdict::Poison { tag: Tag(tag), cause: Some(cause.to_owned()) })
             .collect();
         let queue = &self.settings.queue;
-        let letters = fleeting.iter().filter_map(|tag| subscription.fleeting.get(tag));
+        let letters = fleeting.iter().filter_map(|tag| subscription.kept.get(tag));
         let letters: Vec<_> = letters.map(|message| dead_letter(message, queue, cause)).collect();
-        let publishing = subscription.publish(letters, &self.broker, &self.settings);
+        let publishing = subscription.publish(letters, queue);
         let published = timeout(PUBLISH_TIMEOUT, publishing).await;
         match published.unwrap_or_else(|_elapsed| Err(late(queue))) {
             Ok(()) => {
@@ -165,7 +174,7 @@ impl ActiveMqSource {
 
 impl Subscription {
     async fn start(broker: &ActiveMq, settings: &SourceSettings) -> Result<Self, SourceError> {
-        let SourceSettings { queue, client_id, prefetch } = settings;
+        let SourceSettings { queue, client_id, prefetch, .. } = settings;
         let client = broker.connect(client_id, None).await?;
         let options = ConsumerOptions::new(Destination::queue(queue), prefetch.get());
         let consuming = async { client.session().await?.consumer(&options).await };
@@ -184,20 +193,20 @@ impl Subscription {
             is_over: false,
             prefetch: prefetch.get(),
             unheard: 0,
-            fleeting: HashMap::new(),
+            kept: HashMap::new(),
             answers: FuturesUnordered::new(),
-            publisher: None,
+            publisher: broker.publisher(client_id),
             failure: None,
         })
     }
 
     /// Drops what was kept of messages that are settled.
     fn forget(&mut self, tags: &[u64]) {
-        if self.fleeting.is_empty() {
+        if self.kept.is_empty() {
             return;
         }
         for tag in tags {
-            self.fleeting.remove(tag);
+            self.kept.remove(tag);
         }
     }
 
@@ -236,28 +245,13 @@ impl Subscription {
         }
     }
 
-    async fn publish(
-        &mut self,
-        letters: Vec<Message>,
-        broker: &ActiveMq,
-        settings: &SourceSettings,
-    ) -> Result<(), SourceError> {
+    async fn publish(&mut self, letters: Vec<Message>, queue: &str) -> Result<(), SourceError> {
         if letters.is_empty() {
             return Ok(());
         }
-        let SourceSettings { queue, client_id, .. } = settings;
-        // One that was made earlier may have been lost meanwhile. Put back only when all went well.
-        if let Some(publisher) = self.publisher.take()
-            && publisher.publish(letters.clone(), queue).await.is_ok()
-        {
-            self.publisher = Some(publisher);
-            return Ok(());
-        }
-        let near = self.client.address();
-        let publisher = Publisher::connect(broker, near, client_id, queue).await?;
-        publisher.publish(letters, queue).await?;
-        self.publisher = Some(publisher);
-        Ok(())
+        let near = Some(self.client.address());
+        let sent = self.publisher.send(near, DEAD_LETTER_QUEUE, letters).await;
+        sent.map_err(|error| error::not_kept(error, queue))
     }
 
     /// The next thing that is not a mere confirmation.
@@ -367,6 +361,15 @@ impl Source for ActiveMqSource {
         Settled { sent, stale: tokens.len() - sent }
     }
 
+    fn original(
+        &self,
+        token: DeliveryToken,
+        _message: Option<&gristmill_event::Message>,
+    ) -> Option<Original> {
+        let subscription = self.state.as_ref().filter(|_| token.epoch == self.epoch)?;
+        original::write(subscription.kept.get(&token.tag)?)
+    }
+
     fn tried(&mut self, up_to: DeliveryToken) {
         if let Some(subscription) = self.state.as_ref().filter(|_| up_to.epoch == self.epoch) {
             subscription.consumer.hand(Tag(up_to.tag));
@@ -383,12 +386,7 @@ impl Source for ActiveMqSource {
     async fn close(&mut self) {
         let Some(subscription) = mem::take(&mut self.state) else { return };
         // Closes the consumer too, which tells the broker how far it has come.
-        let publisher = async {
-            if let Some(publisher) = subscription.publisher {
-                publisher.close().await;
-            }
-        };
-        tokio::join!(subscription.client.close(), publisher);
+        tokio::join!(subscription.client.close(), subscription.publisher.close());
     }
 }
 

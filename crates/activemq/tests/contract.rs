@@ -53,6 +53,7 @@ impl Harness for Real {
             queue: QUEUE.to_owned(),
             client_id: "gristmill-contract".to_owned(),
             prefetch: NonZeroU16::new(prefetch).unwrap(),
+            keeps_originals: false,
         })
     }
 

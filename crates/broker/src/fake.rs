@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gristmill_event::{BasicProperties, RabbitMqMessage};
+use gristmill_event::{BasicProperties, Message, RabbitMqMessage};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::{Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError};
+use crate::{
+    Delivery, DeliveryToken, Epoch, Original, Received, Settled, Settlement, Source, SourceError,
+};
 
 /// An in-memory broker. Clones are handles to the same broker.
 #[derive(Debug, Clone, Default)]
@@ -358,6 +360,11 @@ impl Source for FakeSource {
         }
         self.shared.changed.notify_waiters();
         settled
+    }
+
+    fn original(&self, token: DeliveryToken, message: Option<&Message>) -> Option<Original> {
+        let body = message?.body().to_vec();
+        (token.epoch == self.epoch).then_some(Original(body))
     }
 
     async fn cancel(&mut self) {

@@ -8,6 +8,7 @@
 //! What must never happen: a delivery that is dropped counts as handled, or a token of an ended
 //! epoch reaches a broker.
 
+mod dead_letter;
 mod delivery;
 mod error;
 #[cfg(feature = "fake")]
@@ -17,6 +18,7 @@ mod source;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+pub use dead_letter::{DeadLetter, DeadLetters, KeepError, Keeping, Original};
 pub use delivery::{Defect, Delivery, DeliveryToken, Epoch, Settlement, Unusable};
 pub use error::{Disposition, SourceError, StopCode, with_causes};
 pub use login::{Login, LoginSource, Secret};

@@ -8,7 +8,9 @@
 
 use std::future::Future;
 
-use crate::{Delivery, DeliveryToken, Epoch, Settlement, SourceError, Unusable};
+use gristmill_event::Message;
+
+use crate::{Delivery, DeliveryToken, Epoch, Original, Settlement, SourceError, Unusable};
 
 /// One consumer on one queue.
 ///
@@ -68,6 +70,13 @@ pub trait Source: Send + 'static {
     /// consumer is whom the broker asks how far it has come, the broker hears of it when the epoch
     /// ends, and does not count what merely waited here as handed out.
     fn tried(&mut self, _up_to: DeliveryToken) {}
+
+    /// The message of an unsettled delivery as the broker's own protocol writes it, to be kept or
+    /// published somewhere else. `message` is what the delivery showed, if it did show one.
+    ///
+    /// `None` if the token is stale, or if the source was not told to keep what came
+    /// (a setting of its own, where that costs something).
+    fn original(&self, token: DeliveryToken, message: Option<&Message>) -> Option<Original>;
 
     /// Asks the broker for no further deliveries; those in hand can still be settled.
     fn cancel(&mut self) -> impl Future<Output = ()> + Send;

@@ -5,6 +5,7 @@
 mod check;
 mod compile;
 mod compiler;
+mod dead_letters;
 mod event;
 mod inspect;
 mod invoke;
@@ -54,6 +55,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what a running host says about its mappings; it has to `listen`.
     Status(status::Arguments),
+    /// Look after the messages that were given up into the store.
+    DeadLetters(dead_letters::Arguments),
     /// Make a handler project that builds, in the language of your choice.
     New(new::Arguments),
     /// Call a handler once with an event, in the same sandbox as the host's.
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Event(arguments) => event::run(&arguments),

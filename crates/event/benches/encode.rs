@@ -8,7 +8,9 @@ use std::hint::black_box;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gristmill_event::{BasicProperties, Envelope, HeaderValue, Message, RabbitMqMessage};
+use gristmill_event::{
+    BasicProperties, Envelope, HeaderInteger, HeaderValue, Message, RabbitMqMessage,
+};
 
 const BATCH: u8 = 100;
 const BODY_BYTES: usize = 1024;
@@ -18,7 +20,7 @@ fn message(number: u8) -> Message {
     let headers = vec![
         ("traceparent".to_owned(), HeaderValue::LongString(trace.to_vec())),
         ("tenant".to_owned(), HeaderValue::LongString(b"pizza".to_vec())),
-        ("attempt".to_owned(), HeaderValue::Integer(1)),
+        ("attempt".to_owned(), HeaderValue::Integer(HeaderInteger::I32(1))),
     ];
     let properties = BasicProperties {
         content_type: Some("application/json".to_owned()),

@@ -44,4 +44,6 @@ mod sink;
 pub use activemq::{ActiveMqMessage, MessageType, Profile, PropertyValue};
 pub use envelope::{EVENT_BYTES_MAX, Envelope};
 pub use message::Message;
-pub use rabbitmq::{BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, RabbitMqMessage};
+pub use rabbitmq::{
+    BasicProperties, HEADER_LEVELS_MAX, HeaderInteger, HeaderTable, HeaderValue, RabbitMqMessage,
+};

@@ -96,13 +96,14 @@ pub struct BasicProperties {
 /// names illegal, so the client is expected to have settled on one of them.
 pub type HeaderTable = Vec<(String, HeaderValue)>;
 
-/// One value of a header table: what the AMQP 0-9-1 types mean, with RabbitMQ's reading of them.
+/// One value of a header table: what the AMQP 0-9-1 types mean, with RabbitMQ's reading of them. No two
+/// types become one, so that a message can be published again as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeaderValue {
     /// `t`: true or false.
     Boolean(bool),
-    /// Every integer type, of 8 to 64 bits. RabbitMQ has no unsigned integer of 64 bits.
-    Integer(i64),
+    /// Every integer type, of 8 to 64 bits, which the event shows without a difference.
+    Integer(HeaderInteger),
     /// `f`: a number of 32 bits. NaN and the infinities have no JSON form and become null.
     Float(f32),
     /// `d`: a number of 64 bits. NaN and the infinities have no JSON form and become null.
@@ -127,4 +128,38 @@ pub enum HeaderValue {
     Array(Vec<HeaderValue>),
     /// `V`: no value; null.
     Void,
+}
+
+/// A whole number of a header, in the type that its producer gave it. RabbitMQ has no unsigned integer of
+/// 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderInteger {
+    /// `b`.
+    I8(i8),
+    /// `B`.
+    U8(u8),
+    /// `s`.
+    I16(i16),
+    /// `u`.
+    U16(u16),
+    /// `I`.
+    I32(i32),
+    /// `i`.
+    U32(u32),
+    /// `l`.
+    I64(i64),
+}
+
+impl From<HeaderInteger> for i64 {
+    fn from(given: HeaderInteger) -> i64 {
+        match given {
+            HeaderInteger::I8(value) => value.into(),
+            HeaderInteger::U8(value) => value.into(),
+            HeaderInteger::I16(value) => value.into(),
+            HeaderInteger::U16(value) => value.into(),
+            HeaderInteger::I32(value) => value.into(),
+            HeaderInteger::U32(value) => value.into(),
+            HeaderInteger::I64(value) => value,
+        }
+    }
 }

@@ -7,8 +7,8 @@
 #![expect(clippy::expect_used, reason = "a helper's panic fails the test that called it")]
 
 use gristmill_event::{
-    ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue, Message, MessageType,
-    Profile, PropertyValue, RabbitMqMessage,
+    ActiveMqMessage, BasicProperties, Envelope, HeaderInteger, HeaderTable, HeaderValue, Message,
+    MessageType, Profile, PropertyValue, RabbitMqMessage,
 };
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ fn the_guides_example() {
     let headers = table([
         ("header1", long_string("value1")),
         ("header2", long_string("value2")),
-        ("numberInHeader", HeaderValue::Integer(10)),
+        ("numberInHeader", HeaderValue::Integer(HeaderInteger::I32(10))),
     ]);
     let properties = BasicProperties {
         content_type: Some("text/plain".to_owned()),
@@ -112,7 +112,7 @@ fn every_header_type_is_shown() {
         ("deeper", HeaderValue::Table(table([("empty", HeaderValue::Table(Vec::new()))]))),
     ]);
     let values = vec![
-        HeaderValue::Integer(1),
+        HeaderValue::Integer(HeaderInteger::U8(1)),
         long_string("b"),
         HeaderValue::Void,
         HeaderValue::Array(Vec::new()),
@@ -121,8 +121,8 @@ fn every_header_type_is_shown() {
     let headers = table([
         ("true", HeaderValue::Boolean(true)),
         ("false", HeaderValue::Boolean(false)),
-        ("largest", HeaderValue::Integer(i64::MAX)),
-        ("smallest", HeaderValue::Integer(i64::MIN)),
+        ("largest", HeaderValue::Integer(HeaderInteger::I64(i64::MAX))),
+        ("smallest", HeaderValue::Integer(HeaderInteger::I64(i64::MIN))),
         ("float", HeaderValue::Float(1.1)),
         ("double", HeaderValue::Double(1e300)),
         ("nan", HeaderValue::Float(f32::NAN)),

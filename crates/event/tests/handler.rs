@@ -3,8 +3,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper's panic fails its test")]
 
 use gristmill_event::{
-    ActiveMqMessage, BasicProperties, Envelope, HeaderTable, HeaderValue, Message, MessageType,
-    Profile, PropertyValue, RabbitMqMessage,
+    ActiveMqMessage, BasicProperties, Envelope, HeaderInteger, HeaderTable, HeaderValue, Message,
+    MessageType, Profile, PropertyValue, RabbitMqMessage,
 };
 use gristmill_handler as read;
 use gristmill_handler::{
@@ -29,7 +29,7 @@ fn is_same(sent: &HeaderValue, read: &ReadValue<'_>) -> bool {
     let is_number = |number: f64| *read == ReadValue::Number(number);
     match sent {
         HeaderValue::Boolean(value) => *read == ReadValue::Boolean(*value),
-        HeaderValue::Integer(value) => *read == ReadValue::Integer(*value),
+        HeaderValue::Integer(value) => *read == ReadValue::Integer((*value).into()),
         HeaderValue::Float(value) if value.is_finite() => {
             // Not `Display`: of two shortest texts at the same distance it takes the other one.
             is_number(serde_json::to_string(value).unwrap().parse().unwrap())

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub(crate) use broker::{ACTIVEMQ, OBSERVED, RABBITMQ};
 pub use broker::{Address, BrokerConfig, BrokerKind, TlsConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
@@ -79,6 +80,11 @@ pub struct HostConfig {
     pub instances_max: u32,
     /// The most memory that any function may ask for, in bytes: 1 MiB to 4 GiB.
     pub memory_max_bytes: u64,
+    /// The most that the dead letters of one mapping take in the store, in bytes: 1 MiB to 1 TiB. What
+    /// does not fit stops the mapping; nothing is dropped for it.
+    pub dead_letters_bytes_max: u64,
+    /// After how long the store drops a dead letter, an hour at least; `None`: never.
+    pub dead_letters_age_max: Option<Duration>,
     /// The longest that compiling one handler may take.
     pub compile_timeout: Duration,
 }
@@ -119,8 +125,8 @@ pub struct MappingConfig {
     /// How often the queue takes a message back before it deletes or dead-letters it; `None`: as
     /// often as need be, which on ActiveMQ it always does.
     pub delivery_limit: Option<u32>,
-    /// Where given-up records go; `None`, on RabbitMQ only: nowhere, so that none is given up.
-    pub on_failure: Option<OnFailure>,
+    /// Where given-up records go.
+    pub on_failure: OnFailure,
     /// Whether a failed batch of several records is called again as two halves.
     pub bisect_batch_on_function_error: bool,
     /// Whether the function's response names the records that it wants again.
@@ -132,12 +138,16 @@ pub struct MappingConfig {
 }
 
 /// Where given-up records go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnFailure {
     /// Wherever the broker puts them. RabbitMQ moves what is rejected to the queue's dead-letter
     /// exchange, and deletes it where there is none; ActiveMQ moves what is poisonous to its
     /// dead-letter queue.
     Broker,
+    /// Into the dead-letter store in the data directory.
+    Store,
+    /// On this queue of the same broker and virtual host.
+    Queue(String),
 }
 
 impl Config {
@@ -207,6 +217,13 @@ impl Config {
         let HostConfig { region, account_id, .. } = &self.host;
         let id = Uuid::new_v5(&data_dir_id, format!("broker/{broker}").as_bytes());
         format!("arn:aws:mq:{region}:{account_id}:broker:{broker}:b-{id}")
+    }
+
+    /// The ARN of a function, in the shape of Lambda's: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
+    #[must_use]
+    pub fn function_arn(&self, function: &str) -> String {
+        let HostConfig { region, account_id, .. } = &self.host;
+        format!("arn:aws:lambda:{region}:{account_id}:function:{function}")
     }
 
     /// A mapping's identity: the `uuid` that its section sets, or one made of its name.

@@ -1,8 +1,10 @@
 //! The connections of a host. With RabbitMQ there is one for each broker and virtual host, shared by its
-//! mappings; with ActiveMQ each mapping's source makes its own.
+//! mappings, and a second one if any of them puts dead letters on a queue; with ActiveMQ each mapping
+//! makes its own.
 //!
-//! What must never happen: two connections where one would do, a login read for a mapping that is
-//! disabled, or a connection that nobody uses any more left open.
+//! What must never happen: two connections where one would do, one that both consumes and publishes (in
+//! an alarm a broker stops reading from whoever publishes, and acks and heartbeats would stop too), a login
+//! read for a mapping that is disabled, or a connection that nobody uses any more left open.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,17 +13,24 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use gristmill_activemq::ActiveMq;
-use gristmill_broker::{LoginSource, SourceError};
+use gristmill_broker::{DeadLetters, KeepError, LoginSource, SourceError};
 use gristmill_rabbitmq::RabbitMq;
 
-use crate::config::{BrokerConfig, BrokerKind, Config, Credentials};
+use crate::config::{BrokerConfig, BrokerKind, Config, Credentials, OnFailure};
 use crate::loader::Environment;
 
 /// Far more than a handshake takes, and short enough that the next try is soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A broker's name and a virtual host: what mappings must share to share a connection.
-type Key = (String, String);
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Use {
+    Consume,
+    Publish,
+}
+
+/// What mappings must share to share a connection: a broker's name, a virtual host, and the use.
+type Key = (String, String, Use);
 
 /// How a mapping's broker is reached.
 #[derive(Debug, Clone)]
@@ -50,18 +59,19 @@ impl Connections {
         name: &str,
         broker: &BrokerConfig,
         virtual_host: &str,
+        r#use: Use,
     ) -> Connection {
         let login = login(broker.credentials.clone(), Arc::clone(&self.environment));
         if let BrokerKind::ActiveMq { .. } = broker.kind {
             return Connection::ActiveMq(ActiveMq::new(activemq(broker, login)));
         }
-        let key = (name.to_owned(), virtual_host.to_owned());
+        let key = (name.to_owned(), virtual_host.to_owned(), r#use);
         if let Some((settings, connection)) = self.open.get(&key)
             && settings == broker
         {
             return Connection::RabbitMq(Arc::clone(connection));
         }
-        let connection = RabbitMq::new(rabbitmq(name, broker, virtual_host, login));
+        let connection = RabbitMq::new(rabbitmq(name, broker, virtual_host, r#use, login));
         let before = self.open.insert(key, (broker.clone(), Arc::clone(&connection)));
         self.replaced.extend(before.map(|(_, replaced)| replaced));
         Connection::RabbitMq(connection)
@@ -89,29 +99,58 @@ pub(crate) async fn close(connections: Vec<Arc<RabbitMq>>) {
     join_all(connections.iter().map(|connection| connection.close())).await;
 }
 
-/// Connects once to every broker and virtual host that a configuration's enabled mappings name, and
-/// says what failed. Reads no message.
+/// What cannot be had of a broker.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The connection.
+    #[error(transparent)]
+    Connection(#[from] SourceError),
+    /// A place for given-up messages.
+    #[error(transparent)]
+    DeadLetters(#[from] KeepError),
+}
+
+/// Connects once to every broker and virtual host that a configuration's enabled mappings name, looks for
+/// the queues that their dead letters go to, and says what failed. Reads no message.
 pub async fn probe_brokers(
     config: &Config,
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-) -> Vec<SourceError> {
+) -> Vec<ProbeError> {
     let mut connections = Connections::new(Arc::new(environment));
     let mut separate = BTreeMap::new();
+    let mut failures: Vec<ProbeError> = Vec::new();
     for mapping in config.mappings.values().filter(|mapping| mapping.enabled) {
         let Some(broker) = config.brokers.get(&mapping.broker) else { continue };
         let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
-        let connection = connections.get(&mapping.broker, broker, virtual_host);
+        let connection = connections.get(&mapping.broker, broker, virtual_host, Use::Consume);
         if let Connection::ActiveMq(broker) = connection {
             separate.insert(&mapping.broker, broker);
         }
     }
-    let mut failures = Vec::new();
-    for connection in connections.take_unused() {
-        failures.extend(connection.probe().await.err());
+    let consuming = connections.take_unused();
+    let mut reached = true;
+    for connection in consuming {
+        let failed = connection.probe().await.err();
+        reached &= failed.is_none();
+        failures.extend(failed.map(ProbeError::from));
     }
     for broker in separate.into_values() {
-        failures.extend(broker.probe().await.err());
+        failures.extend(broker.probe().await.err().map(ProbeError::from));
     }
+    let to_queues = config.mappings.values().filter(|mapping| mapping.enabled && reached);
+    for mapping in to_queues {
+        let OnFailure::Queue(queue) = &mapping.on_failure else { continue };
+        let Some(broker) = config.brokers.get(&mapping.broker) else { continue };
+        let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
+        // ActiveMQ makes its queues when something goes there.
+        if let Connection::RabbitMq(broker) =
+            connections.get(&mapping.broker, broker, virtual_host, Use::Publish)
+        {
+            let place = broker.dead_letter_queue(queue);
+            failures.extend(place.check().await.err().map(ProbeError::from));
+        }
+    }
+    close(connections.take_unused()).await;
     failures
 }
 
@@ -126,6 +165,7 @@ fn rabbitmq(
     name: &str,
     broker: &BrokerConfig,
     virtual_host: &str,
+    r#use: Use,
     login: LoginSource,
 ) -> gristmill_rabbitmq::ConnectionSettings {
     use gristmill_rabbitmq::{Address, CertificateFiles, ConnectionSettings, TlsSettings};
@@ -148,7 +188,7 @@ fn rabbitmq(
         // The configuration allows an hour at most, which is far below the greatest.
         heartbeat_s: u16::try_from(broker.heartbeat.as_secs()).unwrap_or(u16::MAX),
         connect_timeout: CONNECT_TIMEOUT,
-        connection_name: connection_name(name),
+        connection_name: connection_name(name, r#use),
     }
 }
 
@@ -177,7 +217,11 @@ fn activemq(broker: &BrokerConfig, login: LoginSource) -> gristmill_activemq::Co
 }
 
 /// What an operator sees in the broker's list of connections: which program on which machine.
-fn connection_name(broker: &str) -> String {
-    let machine = gethostname::gethostname();
-    format!("gristmill {broker} on {} (pid {})", machine.to_string_lossy(), std::process::id())
+fn connection_name(broker: &str, r#use: Use) -> String {
+    let what = match r#use {
+        Use::Consume => "",
+        Use::Publish => " dead letters",
+    };
+    let (machine, pid) = (gethostname::gethostname(), std::process::id());
+    format!("gristmill {broker}{what} on {} (pid {pid})", machine.to_string_lossy())
 }

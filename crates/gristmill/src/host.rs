@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compile::Compiler;
 use crate::config::{Config, HostConfig};
-use crate::connections::{self, Connections};
+use crate::connections::{self, Connections, Use};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::dead_letters::{DeadLetterStore, dead_letter_store, on_failure};
 use crate::functions::Functions;
 use crate::guests::Guests;
 use crate::handle::{Applied, HostHandle, Order};
@@ -128,10 +129,11 @@ impl Host {
     pub async fn run(self, stop: CancellationToken) {
         let Self { handle, plans, mut orders, running: is_running, connections, guests, data_dir } =
             self;
-        let bell = handle.bell.clone();
+        let (bell, host) = (handle.bell.clone(), Arc::clone(&handle.host));
         let mut tasks = Tasks {
             handle,
             connections,
+            store: dead_letter_store(&host),
             guests,
             held: data_dir.held(),
             mappings: BTreeMap::new(),
@@ -156,6 +158,7 @@ impl Host {
 struct Tasks {
     handle: HostHandle,
     connections: Connections,
+    store: DeadLetterStore,
     guests: Guests,
     /// The folder of the files that hold mappings.
     held: PathBuf,
@@ -277,7 +280,8 @@ impl Tasks {
         let (broker, function) = (&plan.mapping.broker, &plan.mapping.function);
         let virtual_host = plan.mapping.virtual_host.as_deref().unwrap_or_default();
         let life = Life {
-            connection: self.connections.get(broker, &plan.broker, virtual_host),
+            connection: self.connections.get(broker, &plan.broker, virtual_host, Use::Consume),
+            on_failure: on_failure(plan, &self.store, &mut self.connections),
             function: self.handle.functions.get(function, &plan.function),
             plan: Arc::clone(plan),
             board: Arc::clone(&mapping.board),
@@ -288,7 +292,7 @@ impl Tasks {
         mapping.running = Some(stop.clone());
         let task = self.running.spawn(async move {
             if stop.run_until_cancelled(sleep(wait)).await.is_some() {
-                life.live(stop).await;
+                Box::pin(life.live(stop)).await;
             }
         });
         self.ids.insert(task.id(), name.to_owned());

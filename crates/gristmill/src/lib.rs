@@ -24,6 +24,7 @@ mod compile;
 pub mod config;
 mod connections;
 mod data_dir;
+pub mod dead_letters;
 mod drop_ins;
 mod follow;
 mod function;
@@ -41,7 +42,7 @@ mod watch;
 
 pub use compile::{CompileError, Compiler, InProcess};
 pub use config::Config;
-pub use connections::probe_brokers;
+pub use connections::{ProbeError, probe_brokers};
 pub use data_dir::DataDirError;
 pub use drop_ins::with_drop_ins;
 pub use follow::Follower;

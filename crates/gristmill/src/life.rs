@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use gristmill_broker::{Source, StopCode, with_causes};
 use gristmill_mapping::status::{Board, Change};
-use gristmill_mapping::{Finished, Lanes, Mapping, Ports};
+use gristmill_mapping::{Finished, Lanes, Mapping, OnFailure, Ports};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -30,6 +30,8 @@ use crate::watch::{Bell, Watch};
 pub(crate) struct Life {
     pub(crate) plan: Arc<Plan>,
     pub(crate) connection: Connection,
+    /// Where its given-up messages go.
+    pub(crate) on_failure: OnFailure,
     pub(crate) function: Arc<HostFunction>,
     pub(crate) board: Arc<Board>,
     pub(crate) guests: Lanes,
@@ -146,7 +148,7 @@ impl Life {
             hold,
             nudge: Arc::clone(&nudge),
         };
-        let settings = self.plan.settings()?;
+        let settings = self.plan.settings(self.on_failure.clone())?;
         let mapping = Mapping::new(settings, source, Arc::clone(&self.function), ports);
         let mut secrets = Watch::files(&self.bell, self.plan.secrets());
         let watching = async {

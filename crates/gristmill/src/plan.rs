@@ -12,6 +12,7 @@ use gristmill_event::{EVENT_BYTES_MAX, Envelope};
 use gristmill_mapping::backoff::Backoff;
 use gristmill_mapping::consumer_timeout::latest_start;
 use gristmill_mapping::{BatchLimits, GiveUp, Settings};
+use gristmill_store::Origin;
 use uuid::Uuid;
 
 use crate::config::{
@@ -28,6 +29,7 @@ pub(crate) struct Plan {
     pub(crate) broker: BrokerConfig,
     pub(crate) function: FunctionConfig,
     arn: String,
+    function_arn: String,
     drain_timeout: Duration,
 }
 
@@ -49,6 +51,7 @@ impl Plan {
                     Some(arn) => arn.clone(),
                     None => config.default_arn(&mapping.broker, data_dir_id),
                 },
+                function_arn: config.function_arn(&mapping.function),
                 drain_timeout: config.host.drain_timeout,
             };
             Some((name.clone(), plan))
@@ -97,6 +100,22 @@ impl Plan {
             queue: self.mapping.queue.clone(),
             client_id: self.consumer_name(),
             prefetch: self.prefetch(),
+            keeps_originals: self.mapping.on_failure != OnFailure::Broker,
+        }
+    }
+
+    /// What the dead-letter store knows of the mapping.
+    pub(crate) fn origin(&self) -> Origin {
+        let Self { name, mapping, broker, .. } = self;
+        Origin {
+            mapping: name.clone(),
+            broker: mapping.broker.clone(),
+            broker_type: broker.type_name().to_owned(),
+            queue: mapping.queue.clone(),
+            virtual_host: mapping.virtual_host.clone(),
+            function: mapping.function.clone(),
+            arn: self.arn.clone(),
+            event_profile: broker.profile_name().map(str::to_owned),
         }
     }
 
@@ -116,7 +135,7 @@ impl Plan {
 
     /// `None` where the rules that broker, function and mapping keep together are broken, which the
     /// configuration is refused for.
-    pub(crate) fn settings(&self) -> Option<Settings> {
+    pub(crate) fn settings(&self, on_failure: gristmill_mapping::OnFailure) -> Option<Settings> {
         let Self { mapping, broker, function, .. } = self;
         let window = mapping.maximum_batching_window;
         let (envelope, retry, latest_start) = match broker.kind {
@@ -136,6 +155,9 @@ impl Plan {
         Some(Settings {
             name: self.name.clone(),
             queue: mapping.queue.clone(),
+            virtual_host: mapping.virtual_host.clone(),
+            event_source_arn: self.arn.clone(),
+            function_arn: self.function_arn.clone(),
             envelope,
             batch: BatchLimits {
                 records_max: NonZeroUsize::from(mapping.batch_size),
@@ -152,9 +174,7 @@ impl Plan {
                 maximum_retry_attempts: mapping.maximum_retry_attempts,
                 maximum_record_age: mapping.maximum_record_age,
                 delivery_limit: mapping.delivery_limit,
-                on_failure: mapping
-                    .on_failure
-                    .map(|OnFailure::Broker| gristmill_mapping::OnFailure::Broker),
+                on_failure,
             },
             drain_timeout: self.drain_timeout,
         })

@@ -4,14 +4,17 @@
 //! a batch whose event would pass the limit, an empty batch, or a record out of order.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
 use gristmill_broker::{Delivery, DeliveryToken, Epoch};
 use gristmill_event::{Envelope, Message};
+use gristmill_invocation::{Outcome, Uuid};
 use tokio::time::Instant;
 
 use crate::lifetime::Leaves;
+use crate::record::Failure;
 use crate::settings::BatchLimits;
 
 /// A delivery that was taken, with what limits the time it may be held.
@@ -37,6 +40,8 @@ pub struct Batch {
     event_bytes: usize,
     event: Option<String>,
     attempts: u32,
+    /// How it failed so far, if it did.
+    failure: Option<Failure>,
     /// What follows in its slot when it is settled, the next one last: the other halves of what it was a
     /// part of.
     behind: Vec<Batch>,
@@ -87,6 +92,18 @@ impl Batch {
         }
     }
 
+    /// Notes that the call with this id failed.
+    pub fn fail(&mut self, request_id: Uuid, outcome: &Outcome) {
+        let before = self.failure.take();
+        self.failure = Some(Failure::after(before, request_id, outcome, self.len()));
+    }
+
+    /// How it failed so far, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
     /// Takes out what follows in its slot.
     #[must_use]
     pub fn take_behind(&mut self) -> Vec<Batch> {
@@ -126,6 +143,7 @@ impl Batch {
                 event_bytes: 0,
                 event: None,
                 attempts: self.attempts,
+                failure: self.failure.clone(),
                 behind,
             };
             for taken in &mut half.taken {
@@ -230,6 +248,13 @@ pub struct RecordTooLarge {
     pub event_bytes: usize,
 }
 
+impl fmt::Display for RecordTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event_bytes } = self;
+        write!(f, "alone it makes an event of {event_bytes} bytes, more than an event may have")
+    }
+}
+
 /// Gathers deliveries of one epoch into batches.
 #[derive(Debug)]
 pub struct Batcher {
@@ -321,6 +346,7 @@ impl Batcher {
             taken,
             event: None,
             attempts: 0,
+            failure: None,
             behind: Vec::new(),
         });
     }

@@ -6,14 +6,17 @@
 //! read and cannot start yet waits here, and that is at most the prefetch.
 //!
 //! ```text
-//! Taking ── stop, consumer cancelled, deliveries too old, impasse ──▶ Finishing ── nothing left ──▶ Ended
-//!    └────────────────────────── source lost ──────────────────────────┴───────────────────────▶ Ended
+//! Taking ── stop, cancelled, deliveries too old, dead letters refused ──▶ Finishing ── nothing left ──▶ Ended
+//!    └──────────────────────────── source lost ─────────────────────────────┴──────────────────────▶ Ended
 //! ```
 //!
-//! What must never happen: an ack for anything but a success of this epoch, a reject of anything
-//! that was not given up, or an invocation that outlasts what the broker leaves unsettled.
+//! What must never happen: an ack for anything but a success of this epoch or a dead letter that is
+//! kept, a reject of anything that was not given up, or an invocation that outlasts what the broker
+//! leaves unsettled.
 
 mod batches;
+mod giving_up;
+mod letters;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -23,7 +26,7 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use gristmill_broker::{
-    Defect, Delivery, Epoch, Received, Settlement, Source, SourceError, Unusable,
+    Defect, Delivery, Epoch, KeepError, Received, Source, SourceError, Unusable,
 };
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
@@ -34,11 +37,13 @@ use tokio_util::sync::CancellationToken;
 use crate::batcher::{Batch, Batcher, Taken};
 use crate::hold::{Hold, Impasse};
 use crate::lifetime::leaves;
+use crate::record::Reason;
 use crate::settings::Settings;
 use crate::slots::{Invoked, Slots};
 use crate::status::Change;
 use crate::telemetry::Telemetry;
 use crate::verdict::Condition;
+use letters::{Letter, Letters};
 
 /// Why an epoch ended.
 #[derive(Debug)]
@@ -49,7 +54,9 @@ pub(crate) enum Ended {
     Cancelled,
     /// On purpose, because deliveries were unsettled for nearly as long as the broker lets them be.
     Aged,
-    /// Nothing can go on before somebody acts; what could be finished is settled.
+    /// On purpose, because dead letters were refused; they are kept now, and everything else is settled.
+    Refused,
+    /// Something went back to the broker that may go back no more; nothing goes on before somebody acts.
     Impasse(Impasse),
     /// The channel or the connection is gone, and every unsettled delivery with it.
     SourceLost(SourceError),
@@ -64,6 +71,7 @@ enum Happening {
     StopRequested,
     Received(Result<Received, SourceError>),
     Invoked(Result<Invoked, JoinError>),
+    Kept(Result<(), KeepError>),
     /// A batching window, a backoff or the drain has come to its end.
     TimePassed,
 }
@@ -77,12 +85,13 @@ enum Phase {
     },
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Because {
     Stopped,
     Cancelled,
     Aged,
-    Impasse(Impasse),
+    /// Dead letters are refused until somebody acts; meanwhile they are tried again.
+    Refused,
 }
 
 /// A failed batch that keeps its slot until its next try.
@@ -121,13 +130,15 @@ pub(crate) struct Driver<'a, S, F> {
     /// Closed batches that wait for a slot, in queue order.
     waiting: VecDeque<Batch>,
     resting: Vec<Resting>,
+    /// Given-up records that are not kept yet.
+    letters: Letters,
     /// When the first deliveries of the running batches came, by their tags. Only batches of this
     /// epoch: the broker waits for no others.
     running: BTreeMap<u64, Instant>,
     /// Unsettled deliveries of this epoch, at most the prefetch.
     in_hand: usize,
-    /// Those, by their tags, that may come back once more at most and cannot be given up. While there
-    /// are any, the mapping is held.
+    /// Those, by their tags, that may come back once more at most. While there are any, the mapping is
+    /// held.
     last_chance: BTreeMap<u64, Impasse>,
     /// Deliveries that were requeued.
     given_back: usize,
@@ -150,6 +161,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             batcher: Batcher::new(settings.batch, Arc::clone(envelope), epoch),
             waiting: VecDeque::new(),
             resting: Vec::new(),
+            letters: Letters::default(),
             running: BTreeMap::new(),
             in_hand: 0,
             last_chance: BTreeMap::new(),
@@ -176,6 +188,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             // To subscribe again would hand them over once more.
             Ended::Cancelled
             | Ended::Aged
+            | Ended::Refused
             | Ended::SourceLost(_)
             | Ended::SettleTimedOut
             | Ended::InvocationLost(_) => Ended::Impasse(impasse),
@@ -190,9 +203,11 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             Happening::Invoked(Err(lost)) => {
                 return ControlFlow::Break(Ended::InvocationLost(lost));
             }
+            Happening::Kept(kept) => self.conclude_keeping(kept, now).await?,
             Happening::TimePassed => self.pass_time(now).await?,
         }
         self.start_waiting(now).await?;
+        self.keep_letters(now);
         self.finished(now)
     }
 
@@ -204,6 +219,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             biased;
             () = self.stop.cancelled(), if !stopping => Happening::StopRequested,
             invoked = self.slots.next() => Happening::Invoked(invoked),
+            kept = self.letters.next() => Happening::Kept(kept),
             received = self.source.receive() => Happening::Received(received),
             () = sleep_until_or_for_ever(wakes_at) => Happening::TimePassed,
         }
@@ -216,7 +232,8 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             Phase::Taking => None,
             Phase::Finishing { deadline, .. } => deadline,
         };
-        resting.chain(self.batcher.closes_at()).chain(deadline).min()
+        let letters = self.letters.retry_at().into_iter().chain(self.letters_deadline());
+        resting.chain(self.batcher.closes_at()).chain(letters).chain(deadline).min()
     }
 
     /// Takes what the source has: all of it at once, so that a burst passes the `select!` once.
@@ -225,7 +242,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         first: Result<Received, SourceError>,
         now: Instant,
     ) -> ControlFlow<Ended> {
-        let unix_ms = unix_ms(SystemTime::now());
+        let unix_ms = unix_now_ms();
         let (mut deliveries, mut bytes) = (0, 0);
         let mut received = Some(first);
         while let Some(next) = received {
@@ -267,23 +284,17 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         };
         self.in_hand += 1;
         self.watch_over(&delivery);
-        let give_up = &self.settings.give_up;
+        let age = self.settings.give_up.maximum_record_age;
         match self.batcher.measure(&delivery.message) {
             Ok(record_bytes) => {
-                let age = give_up.on_failure.and(give_up.maximum_record_age);
                 let leaves = leaves(&delivery.message, now, unix_ms, age);
                 let taken = Taken { delivery, leaves };
                 self.batcher.push(taken, record_bytes, now, &mut self.waiting);
                 ControlFlow::Continue(())
             }
-            Err(_too_large) if give_up.on_failure.is_some() => {
-                self.give_up(Condition::RecordTooLarge, &[delivery], None).await
-            }
             Err(too_large) => {
-                let message_id = delivery.message.id().map(str::to_owned);
-                let event_bytes = too_large.event_bytes;
-                let impasse = Impasse::RecordTooLarge { message_id, event_bytes };
-                self.reach(impasse, now).await
+                let reason = Reason::of_message(Condition::RecordTooLarge, &too_large.to_string());
+                self.give_up(reason, vec![Letter::of(delivery, 0)], now).await
             }
         }
     }
@@ -293,23 +304,18 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         let Phase::Taking = self.phase else { return ControlFlow::Continue(()) };
         self.in_hand += 1;
         let Unusable { token, message_id, defect, reason } = message;
-        if self.settings.give_up.on_failure.is_none() {
-            return self.reach(Impasse::Unusable { message_id, reason }, now).await;
-        }
         let condition = match defect {
             Defect::Unsupported => Condition::UnsupportedMessageType,
             Defect::TooLarge => Condition::RecordTooLarge,
         };
-        let cause = condition.cause(Some(&reason));
-        let settled = self.settle(Settlement::Reject(&cause), &[token]).await?;
-        self.telemetry.gave_up(condition, settled.sent, message_id.as_deref(), Some(&reason));
-        ControlFlow::Continue(())
+        let reason = Reason::of_message(condition, &reason);
+        self.give_up(reason, vec![Letter::without_record(token, message_id)], now).await
     }
 
     /// Takes nothing new from here on, and hurries what was taken.
     async fn finish(&mut self, because: Because, now: Instant) -> ControlFlow<Ended> {
         let first = matches!(self.phase, Phase::Taking);
-        if !first && !matches!(because, Because::Stopped) {
+        if !first && because != Because::Stopped {
             return ControlFlow::Continue(());
         }
         let deadline = match because {
@@ -317,10 +323,13 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
                 self.telemetry.note(Change::Drain);
                 Some(now + self.settings.drain_timeout)
             }
-            // The function's own timeout bounds these.
-            Because::Cancelled | Because::Aged | Because::Impasse(_) => None,
+            // The function's own timeout bounds these, and the broker's patience what is not kept.
+            Because::Cancelled | Because::Aged | Because::Refused => None,
         };
         self.phase = Phase::Finishing { because, deadline };
+        if self.letters.is_resting() && because != Because::Refused {
+            self.leave_letters();
+        }
         if !first {
             return ControlFlow::Continue(());
         }
@@ -338,7 +347,8 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
         let Phase::Finishing { because, deadline } = &self.phase else {
             return ControlFlow::Continue(());
         };
-        let nothing_left = self.slots.running() == 0 && self.waiting.is_empty();
+        let nothing_left =
+            self.slots.running() == 0 && self.waiting.is_empty() && self.letters.is_empty();
         let time_is_up = deadline.is_some_and(|deadline| deadline <= now);
         if !nothing_left && !time_is_up {
             return ControlFlow::Continue(());
@@ -350,13 +360,13 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             }
             Because::Cancelled => Ended::Cancelled,
             Because::Aged => Ended::Aged,
-            Because::Impasse(impasse) => Ended::Impasse(impasse.clone()),
+            Because::Refused => Ended::Refused,
         })
     }
 }
 
-fn unix_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+fn unix_now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

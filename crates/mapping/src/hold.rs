@@ -1,8 +1,8 @@
-//! What keeps a mapping stopped, over restarts of the host too, and the reasons for it.
+//! What keeps a mapping stopped, over restarts of the host too, and the reason for it.
 //!
-//! Some messages can be neither handled nor given up without losing them. To stop and start again
-//! would hand them over once more each time, and a quorum queue deletes what came back too often: so
-//! a mapping that stops for such a message is held until somebody has acted.
+//! A quorum queue deletes what came back too often. A message that has come nearly so often is handled
+//! or given up, and then all is well; but if the host dies over it, or can keep no dead letters, each
+//! further start would be one more return: so the mapping is held until somebody has acted.
 
 use std::fmt;
 
@@ -16,43 +16,25 @@ pub trait Hold: Send + Sync + 'static {
     fn clear(&self);
 }
 
-/// A message that can be neither handled nor given up without losing it.
+/// A message that may go back to its broker no more, and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Impasse {
-    /// Alone it makes an event over the limit.
-    RecordTooLarge { message_id: Option<String>, event_bytes: usize },
-    /// No event can show it.
-    Unusable { message_id: Option<String>, reason: String },
-    /// The broker would soon delete it for having been taken back too often.
-    DeliveryLimitNear { message_id: Option<String>, returns: u32, limit: u32 },
+pub(crate) struct Impasse {
+    pub(crate) message_id: Option<String>,
+    pub(crate) returns: u32,
+    pub(crate) limit: u32,
 }
 
 impl fmt::Display for Impasse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RecordTooLarge { message_id, event_bytes } => write!(
-                f,
-                "RecordTooLarge: the message {} alone makes an event of {event_bytes} bytes, more \
-                 than an event may have, and nothing behind it can be handled; give the queue a \
-                 dead-letter exchange and set `on_failure = \"broker\"`, or take the message from \
-                 the queue",
-                Name(message_id.as_deref())
-            ),
-            Self::Unusable { message_id, reason } => write!(
-                f,
-                "the message {} cannot be handled: {reason}; set \
-                 `on_failure = \"broker\"`, or take the message from the queue",
-                Name(message_id.as_deref())
-            ),
-            Self::DeliveryLimitNear { message_id, returns, limit } => write!(
-                f,
-                "DeliveryLimitNear: the broker has taken the message {} back {returns} times and \
-                 deletes it when it has done so more than {limit} times; mend the handler, or give \
-                 the queue a dead-letter exchange and set `on_failure = \"broker\"`, or raise the \
-                 queue's delivery limit and the mapping's `delivery_limit`",
-                Name(message_id.as_deref())
-            ),
-        }
+        let Self { message_id, returns, limit } = self;
+        write!(
+            f,
+            "DeliveryLimitNear: the broker has taken the message {} back {returns} times and \
+             deletes it when it has done so more than {limit} times; see to it that this host and \
+             its broker stay up, and that the mapping's dead letters are kept where `on_failure` \
+             says, or raise the queue's delivery limit and the mapping's `delivery_limit`",
+            Name(message_id.as_deref())
+        )
     }
 }
 

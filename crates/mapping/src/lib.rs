@@ -23,6 +23,7 @@ mod failures;
 mod hold;
 mod lanes;
 pub mod lifetime;
+pub mod record;
 mod settings;
 mod slots;
 pub mod status;

@@ -1,8 +1,10 @@
 //! What a mapping is told, validated by whoever makes it.
 
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill_broker::DeadLetters;
 use gristmill_event::Envelope;
 
 use crate::backoff::Backoff;
@@ -12,8 +14,14 @@ use crate::backoff::Backoff;
 pub struct Settings {
     /// The mapping's name, for logs.
     pub name: String,
-    /// The queue's name, for logs.
+    /// The queue's name, for logs and dead letters.
     pub queue: String,
+    /// The virtual host that the queue is in, where its broker has such, for dead letters.
+    pub virtual_host: Option<String>,
+    /// The broker's ARN, for dead letters.
+    pub event_source_arn: String,
+    /// The function's ARN, for dead letters.
+    pub function_arn: String,
     /// Everything of its events but the records.
     pub envelope: Envelope,
     /// When a batch closes.
@@ -40,10 +48,7 @@ pub struct Settings {
 }
 
 /// When a record is given up, and where it goes then.
-///
-/// Whoever sets one of the first two sets `on_failure` too: without it nothing may be given up, and
-/// they count for nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct GiveUp {
     /// The most tries after the first; `None`: for ever.
     pub maximum_retry_attempts: Option<u32>,
@@ -52,16 +57,19 @@ pub struct GiveUp {
     /// How often the broker takes a message back before it deletes or dead-letters it; `None`: as
     /// often as need be.
     pub delivery_limit: Option<u32>,
-    /// Where given-up records go; `None`: nowhere, so that a mapping stops rather than lose one.
-    pub on_failure: Option<OnFailure>,
+    /// Where given-up records go.
+    pub on_failure: OnFailure,
 }
 
 /// Where given-up records go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub enum OnFailure {
-    /// They are rejected, so that the broker moves them to the queue's dead-letter exchange; it
-    /// deletes them where there is none.
+    /// They are rejected, so that the broker moves them where it keeps dead letters: the queue's
+    /// dead-letter exchange in RabbitMQ, which deletes them where there is none.
+    #[default]
     Broker,
+    /// They are kept there, and acked then.
+    Keep(Arc<dyn DeadLetters>),
 }
 
 /// When a batch closes: at whichever comes first.
@@ -73,4 +81,36 @@ pub struct BatchLimits {
     pub bytes_max: usize,
     /// The longest that a batch's first record waits for others. Zero: a batch takes what is in hand.
     pub window: Duration,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use gristmill_event::EVENT_BYTES_MAX;
+
+    use super::*;
+
+    /// Those of a mapping that nobody runs.
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            name: "test".to_owned(),
+            queue: "orders".to_owned(),
+            virtual_host: Some("/".to_owned()),
+            event_source_arn: "arn:broker".to_owned(),
+            function_arn: "arn:function".to_owned(),
+            envelope: Envelope::rabbitmq("arn:broker", "orders", "/"),
+            batch: BatchLimits {
+                records_max: NonZeroUsize::MIN,
+                bytes_max: EVENT_BYTES_MAX,
+                window: Duration::ZERO,
+            },
+            prefetch: NonZeroU16::MIN,
+            maximum_concurrency: NonZeroUsize::MIN,
+            retry: Backoff::RETRY,
+            latest_start: Duration::MAX,
+            bisect_batch_on_function_error: false,
+            report_batch_item_failures: false,
+            give_up: GiveUp::default(),
+            drain_timeout: Duration::ZERO,
+        }
+    }
 }

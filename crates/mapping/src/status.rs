@@ -239,7 +239,7 @@ pub struct Counts {
     pub received: u64,
     /// Messages that were handled and acked.
     pub handled: u64,
-    /// Messages that were given up and left to the broker's dead-letter exchange.
+    /// Messages that were given up and are dead letters now.
     pub given_up: u64,
     /// Messages whose own expiration passed while they were held.
     pub expired: u64,

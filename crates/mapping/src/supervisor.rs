@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use gristmill_broker::{Disposition, Epoch, Source, SourceError};
+use gristmill_broker::{Disposition, Epoch, Source};
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
 use tokio::sync::Notify;
@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::driver::{Driver, Ended, Tools};
 use crate::hold::Hold;
 use crate::lanes::Lanes;
-use crate::settings::Settings;
+use crate::settings::{OnFailure, Settings};
 use crate::slots::Slots;
 use crate::status::{Board, Change};
 use crate::telemetry::Telemetry;
@@ -118,7 +118,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
         let mut failures = 0;
         let mut kind = Backoff::RECONNECT;
         loop {
-            let Some(subscribed) = stop.run_until_cancelled(self.source.subscribe()).await else {
+            let Some(subscribed) = stop.run_until_cancelled(self.subscribe()).await else {
                 return self.stopped();
             };
             failures += 1;
@@ -132,16 +132,14 @@ impl<S: Source, F: Function> Mapping<S, F> {
                     }
                     let lost =
                         if let Ended::SourceLost(error) = &ended { Some(error) } else { None };
-                    let backoff = lost.map_or(Backoff::RECONNECT, backoff);
+                    let backoff =
+                        lost.map_or(Backoff::RECONNECT, |error| backoff(error.disposition()));
                     if let Some(finished) = self.after(ended) {
                         return finished;
                     }
                     backoff
                 }
-                Err(error) => {
-                    self.telemetry.not_subscribed(&error);
-                    backoff(&error)
-                }
+                Err(disposition) => backoff(disposition),
             };
             if backoff != kind {
                 // Another trouble than before: its waits begin anew.
@@ -154,6 +152,21 @@ impl<S: Source, F: Function> Mapping<S, F> {
                 Some(Err(_elapsed)) => {}
             }
         }
+    }
+
+    /// Subscribes, if dead letters can be kept: what is taken must be able to leave. Says what is in the
+    /// way, and gives what to do about it.
+    async fn subscribe(&mut self) -> Result<Epoch, Disposition> {
+        if let OnFailure::Keep(place) = &self.settings.give_up.on_failure
+            && let Err(error) = place.check().await
+        {
+            self.telemetry.not_subscribed(&error, error.disposition());
+            return Err(error.disposition());
+        }
+        self.source.subscribe().await.map_err(|error| {
+            self.telemetry.not_subscribed(&error, error.disposition());
+            error.disposition()
+        })
     }
 
     fn stopped(&self) -> Finished {
@@ -188,7 +201,11 @@ impl<S: Source, F: Function> Mapping<S, F> {
             }
             Ended::Cancelled => self.telemetry.cancelled(),
             Ended::Aged => self.telemetry.aged(),
-            Ended::SourceLost(error) => self.telemetry.not_subscribed(&error),
+            Ended::SourceLost(error) => {
+                self.telemetry.not_subscribed(&error, error.disposition());
+            }
+            // The subscription that follows says that all is well again.
+            Ended::Refused => {}
             Ended::SettleTimedOut => self.telemetry.settle_timed_out(),
             Ended::InvocationLost(lost) => self.telemetry.invocation_lost(&lost),
         }
@@ -197,8 +214,8 @@ impl<S: Source, F: Function> Mapping<S, F> {
 }
 
 /// How long to wait with the next subscription.
-fn backoff(error: &SourceError) -> Backoff {
-    match error.disposition() {
+fn backoff(disposition: Disposition) -> Backoff {
+    match disposition {
         Disposition::Reconnect => Backoff::RECONNECT,
         Disposition::Stop(_) => Backoff::PROBE,
     }

@@ -1,18 +1,19 @@
 //! Every log event of a mapping, and every change of its status. Constant messages; what varies is
 //! in fields.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Epoch, SourceError, StopCode, with_causes};
+use gristmill_broker::{Disposition, Epoch, KeepError, StopCode, with_causes};
 use gristmill_invocation::{Outcome, Report, Uuid};
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use crate::batcher::Batch;
+use crate::record::Reason;
 use crate::settings::Settings;
 use crate::status::{Board, Change};
-use crate::verdict::Condition;
 
 /// The most ids of messages that one line names.
 const IDS_MAX: usize = 10;
@@ -72,10 +73,10 @@ impl Telemetry {
         self.note(Change::Subscribed);
     }
 
-    pub(crate) fn not_subscribed(&self, reason: &SourceError) {
+    pub(crate) fn not_subscribed(&self, reason: &dyn Error, disposition: Disposition) {
         let (mapping, queue) = self.names();
         let reason_text = with_causes(reason);
-        match reason.disposition() {
+        match disposition {
             Disposition::Reconnect => {
                 warn!(mapping, queue, reason = reason_text, "no subscription; will try again");
                 self.note(Change::Away(reason_text));
@@ -164,10 +165,9 @@ impl Telemetry {
 
     pub(crate) fn gave_up<'a>(
         &self,
-        condition: Condition,
+        reason: &Reason,
         messages: usize,
         ids: impl IntoIterator<Item = &'a str>,
-        error: Option<&str>,
     ) {
         let (mapping, queue) = self.names();
         self.board.count_given_up(messages);
@@ -175,12 +175,49 @@ impl Telemetry {
         warn!(
             mapping,
             queue,
-            condition = condition.as_str(),
+            condition = reason.condition.as_str(),
             messages,
             message_ids = ?ids,
-            error,
-            "gave up; the messages go to the broker's dead-letter queue"
+            error = reason.error(),
+            "gave up; the messages are dead letters now"
         );
+    }
+
+    /// Dead letters could not be kept, and are tried again after a while.
+    pub(crate) fn not_kept(&self, reason: &KeepError, wait: Duration) {
+        let (mapping, queue) = self.names();
+        let (reason_text, retry_in_ms) = (with_causes(reason), milliseconds(wait));
+        match reason.disposition() {
+            Disposition::Reconnect => {
+                warn!(
+                    mapping,
+                    queue,
+                    reason = reason_text,
+                    retry_in_ms,
+                    "given-up messages are not kept yet; will try again"
+                );
+                self.note(Change::Failed(reason_text));
+            }
+            Disposition::Stop(code) => {
+                error!(
+                    mapping,
+                    queue,
+                    code = code.as_str(),
+                    reason = reason_text,
+                    retry_in_ms,
+                    "given-up messages cannot be kept; somebody must act"
+                );
+                self.note(Change::Refused(code, reason_text));
+            }
+        }
+    }
+
+    pub(crate) fn keeping_is_slow(&self) {
+        let (mapping, queue) = self.names();
+        let problem = "given-up messages are not kept yet: their place takes nothing at the moment, as \
+                       a broker that is short of memory or disk space";
+        warn!(mapping, queue, problem, "keeping dead letters takes long");
+        self.note(Change::Failed(problem.to_owned()));
     }
 
     pub(crate) fn cut_short(&self) {

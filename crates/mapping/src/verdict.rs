@@ -87,9 +87,6 @@ pub enum Condition {
     UnsupportedMessageType,
 }
 
-/// The most characters of an error that go with a dead letter.
-const CAUSE_CHARS_MAX: usize = 1_000;
-
 impl Condition {
     /// The condition's name in logs and dead letters.
     #[must_use]
@@ -103,55 +100,26 @@ impl Condition {
             Condition::UnsupportedMessageType => "UnsupportedMessageType",
         }
     }
-
-    /// What a dead letter says of itself: the condition, and the last error if there was one.
-    #[must_use]
-    pub fn cause(self, error: Option<&str>) -> String {
-        let mut cause = self.as_str().to_owned();
-        if let Some(error) = error {
-            cause.push_str(": ");
-            cause.extend(error.chars().take(CAUSE_CHARS_MAX));
-        }
-        cause
-    }
 }
 
-/// What becomes of one record of a batch that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is tried again.
-    Retry,
-    /// It goes where given-up records go.
-    GiveUp(Condition),
-    /// It can be neither tried again without end nor given up: its mapping stops.
-    Impasse,
-}
-
-/// Decides about one record of a batch that failed.
+/// Why one record of a batch that failed is given up; `None`: it is tried again.
 ///
 /// `returns` is how often the broker has taken it back, `attempts` how often this epoch has tried
-/// it. Together they are how often the record was tried, as far as anybody knows. Without a place
-/// for it, a record that the function does not want again is tried again all the same.
+/// it. Together they are how often the record was tried, as far as anybody knows.
 #[must_use]
-pub fn fate(give_up: &GiveUp, outcome: &Outcome, returns: u32, attempts: u32) -> Fate {
+pub fn fate(give_up: &GiveUp, outcome: &Outcome, returns: u32, attempts: u32) -> Option<Condition> {
     let tried = returns.saturating_add(attempts);
-    let can_give_up = give_up.on_failure.is_some();
-    if can_give_up && matches!(outcome, Outcome::GaveUp(_)) {
-        return Fate::GiveUp(Condition::GivenUpByFunction);
-    }
-    if can_give_up && give_up.maximum_retry_attempts.is_some_and(|most| tried > most) {
-        return Fate::GiveUp(Condition::RetryAttemptsExhausted);
-    }
-    match give_up.returns_left(returns) {
-        None | Some(DELIVERY_LIMIT_MARGIN_PLUS_ONE..) => Fate::Retry,
-        Some(_) if can_give_up => Fate::GiveUp(Condition::DeliveryLimitNear),
-        // The next return deletes it, and stopping would be one: there is only trying it in place.
-        Some(0) => Fate::Retry,
-        Some(_) => Fate::Impasse,
+    let is_near = |left| left <= DELIVERY_LIMIT_MARGIN;
+    if matches!(outcome, Outcome::GaveUp(_)) {
+        Some(Condition::GivenUpByFunction)
+    } else if give_up.maximum_retry_attempts.is_some_and(|most| tried > most) {
+        Some(Condition::RetryAttemptsExhausted)
+    } else if give_up.returns_left(returns).is_some_and(is_near) {
+        Some(Condition::DeliveryLimitNear)
+    } else {
+        None
     }
 }
-
-const DELIVERY_LIMIT_MARGIN_PLUS_ONE: u32 = DELIVERY_LIMIT_MARGIN + 1;
 
 impl GiveUp {
     /// How often the broker may still take a message back that it has taken back so often; `None`
@@ -165,7 +133,6 @@ impl GiveUp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::OnFailure;
     use proptest::prelude::*;
 
     fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -190,62 +157,46 @@ mod tests {
     fn limits() -> impl Strategy<Value = GiveUp> {
         let attempts = proptest::option::of(0u32..10);
         let delivery_limit = proptest::option::of(0u32..10);
-        let on_failure = proptest::option::of(Just(OnFailure::Broker));
-        (attempts, delivery_limit, on_failure).prop_map(
-            |(maximum_retry_attempts, delivery_limit, on_failure)| GiveUp {
-                maximum_retry_attempts,
-                maximum_record_age: None,
-                delivery_limit,
-                on_failure,
-            },
-        )
+        (attempts, delivery_limit).prop_map(|(maximum_retry_attempts, delivery_limit)| GiveUp {
+            maximum_retry_attempts,
+            delivery_limit,
+            ..GiveUp::default()
+        })
     }
 
     #[test]
     fn a_record_is_tried_once_and_then_as_often_as_allowed() {
-        let give_up = GiveUp {
-            maximum_retry_attempts: Some(2),
-            on_failure: Some(OnFailure::Broker),
-            ..GiveUp::default()
-        };
-        assert_eq!(fate(&give_up, &failed(), 0, 2), Fate::Retry);
-        assert_eq!(
-            fate(&give_up, &failed(), 0, 3),
-            Fate::GiveUp(Condition::RetryAttemptsExhausted)
-        );
+        let give_up = GiveUp { maximum_retry_attempts: Some(2), ..GiveUp::default() };
+        let exhausted = Some(Condition::RetryAttemptsExhausted);
+        assert_eq!(fate(&give_up, &failed(), 0, 2), None);
+        assert_eq!(fate(&give_up, &failed(), 0, 3), exhausted);
         // What the broker counted were attempts too.
-        assert_eq!(
-            fate(&give_up, &failed(), 2, 1),
-            Fate::GiveUp(Condition::RetryAttemptsExhausted)
-        );
+        assert_eq!(fate(&give_up, &failed(), 2, 1), exhausted);
     }
 
     #[test]
-    fn within_two_of_the_limit_a_mapping_without_a_place_for_it_stops() {
+    fn within_two_of_the_limit_it_is_not_given_back_any_more() {
         let give_up = GiveUp { delivery_limit: Some(20), ..GiveUp::default() };
-        assert_eq!(fate(&give_up, &failed(), 17, 1), Fate::Retry);
-        assert_eq!(fate(&give_up, &failed(), 18, 1), Fate::Impasse);
-        assert_eq!(fate(&give_up, &failed(), 19, 1), Fate::Impasse);
-        assert_eq!(fate(&give_up, &failed(), 20, 1), Fate::Retry, "to stop would delete it");
+        assert_eq!(fate(&give_up, &failed(), 17, 1), None);
+        for returns in 18..25 {
+            let near = Some(Condition::DeliveryLimitNear);
+            assert_eq!(fate(&give_up, &failed(), returns, 1), near);
+        }
     }
 
     proptest! {
         #[test]
-        fn nothing_is_given_up_without_a_place_for_it(
+        fn only_what_a_rule_names_is_given_up(
             give_up in limits(),
             outcome in outcomes(),
             returns in 0u32..12,
             attempts in 1u32..12,
         ) {
+            let near = give_up.delivery_limit.is_some_and(|limit| returns + 2 >= limit);
+            let unwanted = matches!(outcome, Outcome::GaveUp(_));
+            let tried = give_up.maximum_retry_attempts.is_some_and(|most| returns + attempts > most);
             let fate = fate(&give_up, &outcome, returns, attempts);
-            if give_up.on_failure.is_none() {
-                prop_assert!(!matches!(fate, Fate::GiveUp(_)));
-            } else {
-                prop_assert_ne!(fate, Fate::Impasse);
-                let near = give_up.delivery_limit.is_some_and(|limit| returns + 2 >= limit);
-                let unwanted = matches!(outcome, Outcome::GaveUp(_));
-                prop_assert!(!(near || unwanted) || matches!(fate, Fate::GiveUp(_)), "{fate:?}");
-            }
+            prop_assert_eq!(fate.is_some(), near || unwanted || tried);
         }
 
         #[test]

@@ -1,20 +1,29 @@
-//! The one consuming connection to a broker, for one virtual host and one login.
+//! One connection to a broker, for one virtual host and one login, on which mappings consume or from which
+//! dead letters are published.
 //!
 //! Each connection costs an operating system's thread in the client and some memory in the broker,
 //! and brokers may have a quota of them: so mappings share one and have a channel each.
+//!
+//! What must never happen: both uses of one connection, since a broker in an alarm stops reading from whoever
+//! publishes, and with that from whoever acks.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Login, LoginSource, SourceError, with_causes};
+use gristmill_broker::{Disposition, KeepError, Login, LoginSource, SourceError, with_causes};
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::abandoned::Abandoned;
 use crate::attempt;
+use crate::dead_letter::DeadLetterQueue;
 use crate::error;
+use crate::publisher::RabbitMqPublisher;
 use crate::source::{RabbitMqSource, SourceSettings};
 use crate::tls::{Tls, TlsSettings, Unusable};
 
@@ -54,25 +63,41 @@ pub struct ConnectionSettings {
 }
 
 /// A RabbitMQ broker, for one virtual host and one login. Its sources share one connection, which
-/// is made when the first of them subscribes and again after it was lost.
+/// is made when the first of them subscribes and again after it was lost; or its publishers do. Whoever
+/// needs both makes two of these.
 #[derive(Debug)]
 pub struct RabbitMq {
     settings: ConnectionSettings,
     /// Locked while connecting, so that all who wait get the same connection.
     connection: Mutex<Option<Arc<Connection>>>,
+    pub(crate) abandoned: Abandoned,
 }
 
 impl RabbitMq {
     /// A broker; connects to nothing yet.
     #[must_use]
     pub fn new(settings: ConnectionSettings) -> Arc<Self> {
-        Arc::new(Self { settings, connection: Mutex::new(None) })
+        Arc::new(Self { settings, connection: Mutex::default(), abandoned: Abandoned::default() })
     }
 
     /// A source on one of its queues; subscribes to nothing yet.
     #[must_use]
     pub fn source(self: &Arc<Self>, settings: SourceSettings) -> RabbitMqSource {
         RabbitMqSource::new(Arc::clone(self), settings)
+    }
+
+    /// What puts messages on its queues; connects to nothing yet. Only for a broker that nobody consumes
+    /// from: see [`RabbitMqPublisher`].
+    #[must_use]
+    pub fn publisher(self: &Arc<Self>) -> RabbitMqPublisher {
+        RabbitMqPublisher::new(Arc::clone(self))
+    }
+
+    /// A queue for given-up messages; connects to nothing yet. Only for a broker that nobody consumes from:
+    /// see [`RabbitMqPublisher`].
+    #[must_use]
+    pub fn dead_letter_queue(self: &Arc<Self>, queue: &str) -> DeadLetterQueue {
+        DeadLetterQueue::new(Arc::clone(self), queue.to_owned())
     }
 
     /// Connects and disconnects, to see whether it can be done.
@@ -92,6 +117,7 @@ impl RabbitMq {
         if let Some(connection) = self.connection.lock().await.take() {
             // An error says that it is closed already.
             drop(timeout(CLOSE_TIMEOUT, connection.close(REPLY_SUCCESS, "".into())).await);
+            self.abandoned.clear();
         }
     }
 
@@ -104,6 +130,19 @@ impl RabbitMq {
         let connection = Arc::new(self.connect().await?);
         *shared = Some(Arc::clone(&connection));
         Ok(connection)
+    }
+
+    /// Sees whether a queue is there.
+    pub(crate) async fn find(&self, queue: &str) -> Result<(), KeepError> {
+        let name = error::queue_name(queue)?;
+        let connection = self.connection().await.map_err(KeepError::Connection)?;
+        let finding = async {
+            let channel = connection.create_channel().await?;
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name, passive, FieldTable::default()).await?;
+            channel.close(REPLY_SUCCESS, "".into()).await
+        };
+        finding.await.map_err(|failed| error::publishing(&failed, queue))
     }
 
     /// Tries every address in turn. One that answers and refuses has the last word: the others are

@@ -6,9 +6,10 @@
 //!
 //! What must never happen: a refusal that needs a person is taken for a broker that is away.
 
-use gristmill_broker::SourceError;
 use gristmill_broker::tls::{self, SHOW_A_CERTIFICATE};
+use gristmill_broker::{KeepError, SourceError};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::types::ShortString;
 use lapin::{Error, ErrorKind};
 
 use crate::attempt::Failed;
@@ -72,6 +73,38 @@ pub(crate) fn consuming(error: &Error, queue: &str) -> SourceError {
         }
         AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => SourceError::Lost { queue, reason },
     }
+}
+
+/// Messages that were not published, or a queue for them that was not found.
+pub(crate) fn publishing(error: &Error, queue: &str) -> KeepError {
+    let queue = queue.to_owned();
+    let ErrorKind::ProtocolError(refusal) = error.kind() else {
+        return KeepError::Lost { queue, reason: error.to_string() };
+    };
+    let reason = refusal.get_message().to_string();
+    match refusal.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+            if reason.starts_with("NOT_FOUND - no queue") =>
+        {
+            KeepError::QueueMissing { queue, reason }
+        }
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+            KeepError::WriteRefused { queue, right: "`write` on `amq.default`", reason }
+        }
+        // Larger than the broker takes: its own limit may be lower than where the message came from.
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
+            KeepError::Unsendable { queue, reason }
+        }
+        AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => KeepError::Lost { queue, reason },
+    }
+}
+
+/// A queue's name as the protocol has it, at most 255 bytes.
+pub(crate) fn queue_name(queue: &str) -> Result<ShortString, KeepError> {
+    ShortString::try_new(queue).map_err(|error| KeepError::QueueMissing {
+        queue: queue.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -38,6 +38,11 @@ impl Ledger {
         tag == next
     }
 
+    /// Whether a delivery was handed over and not settled.
+    pub(crate) fn is_unsettled(&self, tag: u64) -> bool {
+        self.index(tag).and_then(|index| self.settled.get(index)) == Some(&false)
+    }
+
     /// Marks deliveries as settled and says which frames tell the broker. Tags that are not
     /// unsettled are left out, since a second verdict on one closes the channel.
     pub(crate) fn settle(&mut self, tags: impl Iterator<Item = u64>) -> Vec<Frame> {
@@ -61,8 +66,12 @@ impl Ledger {
     }
 
     fn entry(&mut self, tag: u64) -> Option<&mut bool> {
-        let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
+        let index = self.index(tag)?;
         self.settled.get_mut(index)
+    }
+
+    fn index(&self, tag: u64) -> Option<usize> {
+        usize::try_from(tag.checked_sub(self.first)?).ok()
     }
 }
 

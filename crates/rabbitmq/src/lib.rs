@@ -1,4 +1,4 @@
-//! RabbitMQ as a source, over AMQP 0-9-1.
+//! RabbitMQ as a source, and as a place for dead letters, over AMQP 0-9-1.
 //!
 //! One consuming connection per broker, virtual host and login ([`RabbitMq`]), and on it one channel
 //! per mapping ([`RabbitMqSource`]), whose life is the epoch. This is the only crate that names the
@@ -12,14 +12,22 @@
 
 #![forbid(unsafe_code)]
 
+mod abandoned;
 mod attempt;
 mod connection;
+mod dead_letter;
 mod error;
 mod ledger;
+mod original;
+mod publication;
+mod publisher;
 mod source;
 mod tls;
 mod translate;
 
 pub use connection::{Address, ConnectionSettings, RabbitMq};
+pub use dead_letter::DeadLetterQueue;
+pub use original::{Unreadable, message};
+pub use publisher::RabbitMqPublisher;
 pub use source::{RabbitMqSource, SourceSettings};
 pub use tls::{CertificateFiles, TlsSettings};

@@ -17,8 +17,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use gristmill_broker::{
-    Delivery, DeliveryToken, Epoch, Received, Settled, Settlement, Source, SourceError,
+    Delivery, DeliveryToken, Epoch, Original, Received, Settled, Settlement, Source, SourceError,
 };
+use gristmill_event::Message;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
 };
@@ -29,6 +30,7 @@ use tokio::time::{sleep, timeout};
 use crate::connection::{REPLY_SUCCESS, RabbitMq};
 use crate::error;
 use crate::ledger::{Frame, Ledger};
+use crate::original;
 use crate::translate;
 
 /// A broker that does not start a consumer in this time is frozen.
@@ -166,6 +168,18 @@ impl Source for RabbitMqSource {
             Settled { sent: known, stale: tokens.len() - known }
         } else {
             stale
+        }
+    }
+
+    fn original(&self, token: DeliveryToken, message: Option<&Message>) -> Option<Original> {
+        let (State::Consuming { ledger, .. } | State::Cancelled { ledger, .. }) = &self.state
+        else {
+            return None;
+        };
+        let is_unsettled = token.epoch == self.epoch && ledger.is_unsettled(token.tag);
+        match message {
+            Some(Message::RabbitMq(message)) if is_unsettled => original::write(message),
+            _ => None,
         }
     }
 

@@ -1,9 +1,13 @@
-//! From the client's types to the event's, once, at the edge.
+//! From the client's types to the event's, once, at the edge; [`back`] is the way back.
 //!
-//! What must never happen: a body that is copied, or nesting that a producer chooses the depth of.
+//! What must never happen: a body that is copied, nesting that a producer chooses the depth of, or two
+//! types that become one.
+
+pub(crate) mod back;
 
 use gristmill_event::{
-    BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message, RabbitMqMessage,
+    BasicProperties, HEADER_LEVELS_MAX, HeaderInteger, HeaderTable, HeaderValue, Message,
+    RabbitMqMessage,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -27,10 +31,11 @@ pub(crate) fn returns(delivery: &lapin::message::Delivery) -> u32 {
     let headers = delivery.properties.headers().as_ref().filter(|_| delivery.redelivered);
     let count = headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT));
     let Some(HeaderValue::Integer(count)) = count.map(|count| value(count, 0)) else { return 0 };
-    u32::try_from(count).unwrap_or(0)
+    u32::try_from(i64::from(count)).unwrap_or(0)
 }
 
-fn properties(given: &lapin::BasicProperties) -> BasicProperties {
+/// As the event shows them.
+pub(crate) fn properties(given: &lapin::BasicProperties) -> BasicProperties {
     BasicProperties {
         content_type: text(given.content_type()),
         content_encoding: text(given.content_encoding()),
@@ -61,13 +66,13 @@ fn table(given: &FieldTable, level: u8) -> HeaderTable {
 fn value(given: &AMQPValue, level: u8) -> HeaderValue {
     match given {
         AMQPValue::Boolean(given) => HeaderValue::Boolean(*given),
-        AMQPValue::ShortShortInt(given) => HeaderValue::Integer(i64::from(*given)),
-        AMQPValue::ShortShortUInt(given) => HeaderValue::Integer(i64::from(*given)),
-        AMQPValue::ShortInt(given) => HeaderValue::Integer(i64::from(*given)),
-        AMQPValue::ShortUInt(given) => HeaderValue::Integer(i64::from(*given)),
-        AMQPValue::LongInt(given) => HeaderValue::Integer(i64::from(*given)),
-        AMQPValue::LongUInt(given) => HeaderValue::Integer(i64::from(*given)),
-        AMQPValue::LongLongInt(given) => HeaderValue::Integer(*given),
+        AMQPValue::ShortShortInt(given) => HeaderValue::Integer(HeaderInteger::I8(*given)),
+        AMQPValue::ShortShortUInt(given) => HeaderValue::Integer(HeaderInteger::U8(*given)),
+        AMQPValue::ShortInt(given) => HeaderValue::Integer(HeaderInteger::I16(*given)),
+        AMQPValue::ShortUInt(given) => HeaderValue::Integer(HeaderInteger::U16(*given)),
+        AMQPValue::LongInt(given) => HeaderValue::Integer(HeaderInteger::I32(*given)),
+        AMQPValue::LongUInt(given) => HeaderValue::Integer(HeaderInteger::U32(*given)),
+        AMQPValue::LongLongInt(given) => HeaderValue::Integer(HeaderInteger::I64(*given)),
         AMQPValue::Float(given) => HeaderValue::Float(*given),
         AMQPValue::Double(given) => HeaderValue::Double(*given),
         AMQPValue::DecimalValue(given) => {

@@ -52,6 +52,7 @@ fn source(settings: ConnectionSettings, queue: &str, prefetch: u16) -> ActiveMqS
         queue: queue.to_owned(),
         client_id: "gristmill-live".to_owned(),
         prefetch: NonZeroU16::new(prefetch).unwrap(),
+        keeps_originals: false,
     })
 }
 

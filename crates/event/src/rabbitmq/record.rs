@@ -104,7 +104,7 @@ fn header_value(sink: &mut impl Sink, value: &HeaderValue, levels: u8) {
     match value {
         HeaderValue::Boolean(true) => sink.text("true"),
         HeaderValue::Boolean(false) => sink.text("false"),
-        HeaderValue::Integer(value) => sink.integer(*value),
+        HeaderValue::Integer(value) => sink.integer(i64::from(*value)),
         HeaderValue::Float(value) if value.is_finite() => sink.float(*value),
         HeaderValue::Double(value) if value.is_finite() => sink.float(*value),
         HeaderValue::Decimal { scale, value } => decimal(sink, *scale, *value),

@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 
-use super::{BasicProperties, HeaderTable, HeaderValue, RabbitMqMessage};
+use super::{BasicProperties, HeaderInteger, HeaderTable, HeaderValue, RabbitMqMessage};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..40)
@@ -16,10 +16,22 @@ pub(crate) fn text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), r#"[\x00-\x20"\\/\x7fa\u{e9}\u{2028}]{0,20}"#]
 }
 
+fn integer() -> impl Strategy<Value = HeaderInteger> {
+    prop_oneof![
+        any::<i8>().prop_map(HeaderInteger::I8),
+        any::<u8>().prop_map(HeaderInteger::U8),
+        any::<i16>().prop_map(HeaderInteger::I16),
+        any::<u16>().prop_map(HeaderInteger::U16),
+        any::<i32>().prop_map(HeaderInteger::I32),
+        any::<u32>().prop_map(HeaderInteger::U32),
+        any::<i64>().prop_map(HeaderInteger::I64),
+    ]
+}
+
 fn scalar() -> impl Strategy<Value = HeaderValue> {
     prop_oneof![
         any::<bool>().prop_map(HeaderValue::Boolean),
-        any::<i64>().prop_map(HeaderValue::Integer),
+        integer().prop_map(HeaderValue::Integer),
         prop::num::f32::ANY.prop_map(HeaderValue::Float),
         prop::num::f64::ANY.prop_map(HeaderValue::Double),
         (any::<u8>(), any::<i32>())

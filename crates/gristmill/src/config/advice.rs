@@ -92,7 +92,7 @@ fn competing_mappings(config: &Config) -> Vec<String> {
 fn rejecting_mappings(config: &Config) -> Vec<String> {
     let is_rabbitmq = |broker: &BrokerConfig| matches!(broker.kind, BrokerKind::RabbitMq { .. });
     let rejects = |mapping: &MappingConfig| {
-        mapping.on_failure == Some(OnFailure::Broker)
+        mapping.on_failure == OnFailure::Broker
             && config.brokers.get(&mapping.broker).is_some_and(is_rabbitmq)
     };
     let mappings = config.mappings.iter().filter(|(_, mapping)| rejects(mapping));

@@ -61,6 +61,11 @@ pub enum BrokerKind {
     },
 }
 
+/// What `type` says of each, and `event_profile` of the one that is no default.
+pub(crate) const RABBITMQ: &str = "rabbitmq";
+pub(crate) const ACTIVEMQ: &str = "activemq";
+pub(crate) const OBSERVED: &str = "observed";
+
 /// What `type` says, by which the other keys are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BrokerType {
@@ -73,13 +78,27 @@ impl BrokerType {
 
     fn name(self) -> &'static str {
         match self {
-            Self::RabbitMq => "rabbitmq",
-            Self::ActiveMq => "activemq",
+            Self::RabbitMq => RABBITMQ,
+            Self::ActiveMq => ACTIVEMQ,
         }
     }
 }
 
 impl BrokerConfig {
+    /// Its type, as the file spells it.
+    pub(crate) fn type_name(&self) -> &'static str {
+        self.broker_type().name()
+    }
+
+    /// The spelling of its events, as the file says it, where that can be chosen.
+    pub(crate) fn profile_name(&self) -> Option<&'static str> {
+        match self.kind {
+            BrokerKind::RabbitMq { .. } => None,
+            BrokerKind::ActiveMq { event_profile: EventProfile::Documented } => Some("documented"),
+            BrokerKind::ActiveMq { event_profile: EventProfile::Observed } => Some(OBSERVED),
+        }
+    }
+
     pub(super) fn broker_type(&self) -> BrokerType {
         match self.kind {
             BrokerKind::RabbitMq { .. } => BrokerType::RabbitMq,

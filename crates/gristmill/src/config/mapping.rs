@@ -37,15 +37,15 @@ const RECORD_AGES: RangeInclusive<Duration> =
 struct Defaults {
     maximum_concurrency: NonZeroU16,
     maximum_retry_attempts: Option<u32>,
-    on_failure: Option<OnFailure>,
+    on_failure: OnFailure,
 }
 
-/// One batch at once, in order, again and again: RabbitMQ tells no consumer whether what it rejects
-/// is kept anywhere.
+/// One batch at once, in order, again and again. RabbitMQ tells no consumer whether what it rejects is
+/// kept anywhere, so what has to be given up all the same is kept here.
 const RABBITMQ: Defaults = Defaults {
     maximum_concurrency: NonZeroU16::MIN,
     maximum_retry_attempts: None,
-    on_failure: None,
+    on_failure: OnFailure::Store,
 };
 
 /// Five batches at once, as Lambda has it, and five tries again. A broker of ActiveMQ always has a
@@ -53,13 +53,18 @@ const RABBITMQ: Defaults = Defaults {
 const ACTIVEMQ: Defaults = Defaults {
     maximum_concurrency: NonZeroU16::new(5).unwrap(),
     maximum_retry_attempts: Some(5),
-    on_failure: Some(OnFailure::Broker),
+    on_failure: OnFailure::Broker,
 };
 
-/// A dead letter that is given up again is deleted by a broker of ActiveMQ, so nothing is given up on
-/// its dead-letter queue.
-const DEAD_LETTERS: Defaults =
-    Defaults { maximum_retry_attempts: None, on_failure: None, ..ACTIVEMQ };
+/// A dead letter that is given up again is deleted by a broker of ActiveMQ.
+const DEAD_LETTERS: Defaults = Defaults { on_failure: OnFailure::Store, ..ACTIVEMQ };
+
+/// Where a mapping is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum File {
+    Gristmill,
+    Sidecar,
+}
 
 /// RabbitMQ 4's default of a quorum queue's `delivery-limit`.
 const DELIVERY_LIMIT: u32 = 20;
@@ -72,6 +77,7 @@ pub(super) fn read(
     broker_type: Option<BrokerType>,
     function: Option<String>,
     uuid: Option<Uuid>,
+    file: File,
 ) -> Option<MappingConfig> {
     let queue = section.required("queue", "the queue's name", |value| match broker_type {
         Some(BrokerType::RabbitMq) => value::short_string(value),
@@ -98,24 +104,28 @@ pub(super) fn read(
         section.or("prefetch", default_prefetch(batch_size, maximum_concurrency), |value| {
             value::count(value, u16::MAX)
         });
-    let place = if is_dead_letters {
-        Place::None
-    } else if section.has("on_failure") || broker_type != Some(BrokerType::RabbitMq) {
-        Place::Known
-    } else {
-        Place::Unknown
-    };
     let maximum_retry_attempts =
         section.or("maximum_retry_attempts", defaults.maximum_retry_attempts, |value| {
-            needs_place(unlimited_or(value, 0..=10_000)?, place)
+            unlimited_or(value, 0..=10_000)
         });
-    let maximum_record_age = section
-        .or("maximum_record_age", None, |value| needs_place(maximum_record_age(value)?, place));
+    let maximum_record_age = section.or("maximum_record_age", None, maximum_record_age);
     let delivery_limit = delivery_limit(section, broker_type);
-    let on_failure = section
-        .optional("on_failure", |value| needs_place(Some(on_failure(value)?), place))
-        .flatten()
-        .or(defaults.on_failure);
+    let on_failure = section.or("on_failure", defaults.on_failure, |value| {
+        let on_failure = on_failure(value, broker_type, queue.as_deref())?;
+        match on_failure {
+            OnFailure::Queue(_) if file == File::Sidecar => {
+                Err("writes to a queue, which only gristmill.toml can allow; write \"broker\" or \
+                     \"store\""
+                    .to_owned())
+            }
+            OnFailure::Broker if is_dead_letters => {
+                Err("is what a broker deletes dead letters by; write \"store\", or \"queue:NAME\" with \
+                     another queue"
+                    .to_owned())
+            }
+            OnFailure::Broker | OnFailure::Store | OnFailure::Queue(_) => Ok(on_failure),
+        }
+    });
     let bisect_batch_on_function_error =
         section.or("bisect_batch_on_function_error", false, value::boolean);
     let report_batch_item_failures =
@@ -233,35 +243,37 @@ fn maximum_record_age(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
         .map_err(|message| format!("{message}, or the integer -1 for no limit"))
 }
 
-/// Whether there is a place for messages that are given up.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Known,
-    /// There is none unless the queue has a dead-letter exchange.
-    Unknown,
-    /// The queue is that place itself.
-    None,
-}
-
-/// A key that gives messages up, which there has to be a place for.
-fn needs_place<T>(limit: Option<T>, place: Place) -> Result<Option<T>, String> {
-    match place {
-        Place::Known => Ok(limit),
-        _ if limit.is_none() => Ok(limit),
-        Place::Unknown => Err("gives messages up, so it needs a place for them: give the queue a \
-                               dead-letter exchange and set on_failure = \"broker\""
-            .to_owned()),
-        Place::None => Err("gives messages up, which a broker deletes if they are dead letters \
-                            already; take it out, and have the function succeed in the end"
-            .to_owned()),
+/// Where the given-up messages of a queue go.
+fn on_failure(
+    value: &DeValue<'_>,
+    broker_type: Option<BrokerType>,
+    queue: Option<&str>,
+) -> Result<OnFailure, String> {
+    let written = value::string(value)?;
+    let Some(name) = written.strip_prefix("queue:") else {
+        return match written {
+            "broker" => Ok(OnFailure::Broker),
+            "store" => Ok(OnFailure::Store),
+            other => Err(format!(
+                "there is no {other:?}; write \"broker\", \"store\", or \"queue:NAME\" with the name of \
+                 a queue"
+            )),
+        };
+    };
+    let checked = match broker_type {
+        Some(BrokerType::RabbitMq) => value::length(name, u16::from(u8::MAX)),
+        Some(BrokerType::ActiveMq) => queue_name::activemq_name(name),
+        None => Ok(()),
+    };
+    checked.map_err(|problem| format!("the queue's name {problem}"))?;
+    if queue == Some(name) {
+        return Err(
+            "names the queue that the messages come from, so they would come again; write \
+                    another one"
+                .to_owned(),
+        );
     }
-}
-
-fn on_failure(value: &DeValue<'_>) -> Result<OnFailure, String> {
-    match value::string(value)? {
-        "broker" => Ok(OnFailure::Broker),
-        other => Err(format!("this version has no {other:?}; write \"broker\"")),
-    }
+    Ok(OnFailure::Queue(name.to_owned()))
 }
 
 /// Enough for every running batch and one that fills meanwhile, as far as AMQP can count, which

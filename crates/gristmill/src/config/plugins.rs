@@ -257,7 +257,8 @@ fn sidecar_mapping(
     section.refuse("uuid", "is for gristmill.toml only; take it out");
     let settings = broker.as_ref().and_then(|name| config.brokers.get(name));
     let broker_type = settings.map(BrokerConfig::broker_type);
-    mapping::read(section, broker, broker_type, Some(function.to_owned()), None)
+    let function = Some(function.to_owned());
+    mapping::read(section, broker, broker_type, function, None, mapping::File::Sidecar)
 }
 
 fn not_in_section(section: Option<&FunctionConfig>, name: &str) -> Result<(), String> {

@@ -22,7 +22,14 @@ const TEMPORARY: &str = "is temporary, and only the connection that made it may 
 
 /// A name that is nothing else, of 1 to 65,535 bytes, which is what OpenWire counts.
 pub(super) fn activemq(value: &DeValue<'_>) -> Result<String, String> {
-    let name = value::string_up_to(value, u16::MAX)?;
+    let name = value::string(value)?;
+    activemq_name(name)?;
+    Ok(name.to_owned())
+}
+
+/// The same, for a name that is a part of a value.
+pub(super) fn activemq_name(name: &str) -> Result<(), String> {
+    value::length(name, u16::MAX)?;
     let kind = KINDS.iter().find(|(prefix, _)| name.starts_with(prefix));
     let is_wildcard = |element: &str| matches!(element, "*" | ">");
     let refusal = if let Some((_, refusal)) = kind {
@@ -39,7 +46,7 @@ pub(super) fn activemq(value: &DeValue<'_>) -> Result<String, String> {
     } else if name.trim_matches(|c| c <= ' ') != name {
         "begins or ends with a blank, which ActiveMQ takes off; take it off here too"
     } else {
-        return Ok(name.to_owned());
+        return Ok(());
     };
     Err(refusal.to_owned())
 }

@@ -27,6 +27,15 @@ const COMPILE_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How much each mapping's dead letters may take in the store: at least one of the largest messages
+/// that a broker has by default, and no more than a database of its kind is good for.
+const DEAD_LETTERS_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+const DEAD_LETTERS_SIZE: u64 = 1 << 30;
+
+/// What is thrown away after less than an hour is not kept, and more than ten years are for ever.
+const DEAD_LETTERS_AGES: RangeInclusive<Duration> =
+    Duration::from_secs(3600)..=Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Reads the text of a whole file that stands at `path`.
 pub(super) fn config(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(text);
@@ -80,7 +89,8 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
         });
         let uuid = section.optional("uuid", |value| uuid(value, &mut uuids));
         let broker_type = broker.as_ref().and_then(|name| broker_types.get(name)).copied();
-        let mapping = mapping::read(&mut section, broker, broker_type, function, uuid);
+        let file = mapping::File::Gristmill;
+        let mapping = mapping::read(&mut section, broker, broker_type, function, uuid, file);
         if let Some(mapping) = &mapping {
             if let Some(plugins) = &plugins
                 && !function_names.contains(&mapping.function)
@@ -115,6 +125,11 @@ fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
         memory_max_bytes: section.or("memory_max", pool.memory_max_bytes, |value| {
             value::size(value, function::MEMORY_BYTES)
         }),
+        dead_letters_bytes_max: section.or("dead_letters_size_max", DEAD_LETTERS_SIZE, |value| {
+            value::size(value, DEAD_LETTERS_SIZES)
+        }),
+        dead_letters_age_max: section
+            .optional("dead_letters_age_max", |value| value::duration_in(value, DEAD_LETTERS_AGES)),
         compile_timeout: section.or("compile_timeout", COMPILE_TIMEOUT, |value| {
             value::duration_in(value, COMPILE_TIMEOUTS)
         }),

@@ -68,18 +68,19 @@ pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
 
 /// A string of 1 to 255 bytes, which is what fits an AMQP 0-9-1 short string.
 pub(super) fn short_string(value: &DeValue<'_>) -> Result<String, String> {
-    string_up_to(value, 255).map(str::to_owned)
+    let text = string(value)?;
+    length(text, u16::from(u8::MAX))?;
+    Ok(text.to_owned())
 }
 
-/// A string of 1 to `most` bytes.
-pub(super) fn string_up_to<'a>(value: &'a DeValue<'_>, most: u16) -> Result<&'a str, String> {
-    let text = string(value)?;
+/// Whether a text has 1 to `most` bytes.
+pub(super) fn length(text: &str, most: u16) -> Result<(), String> {
     match text.len() {
         0 => Err(format!("is empty, but has to be 1 to {most} bytes long")),
         length if length > usize::from(most) => {
             Err(format!("is {length} bytes long, but has to be 1 to {most}"))
         }
-        _ => Ok(text),
+        _ => Ok(()),
     }
 }
 

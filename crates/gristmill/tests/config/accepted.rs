@@ -25,6 +25,8 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
             listen: None,
             instances_max: 1000,
             memory_max_bytes: 4294967296,
+            dead_letters_bytes_max: 1073741824,
+            dead_letters_age_max: None,
             compile_timeout: 300s,
         },
         plugins: None,
@@ -104,7 +106,7 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 delivery_limit: Some(
                     20,
                 ),
-                on_failure: None,
+                on_failure: Store,
                 bisect_batch_on_function_error: false,
                 report_batch_item_failures: false,
                 enabled: true,
@@ -126,7 +128,7 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 delivery_limit: Some(
                     20,
                 ),
-                on_failure: None,
+                on_failure: Store,
                 bisect_batch_on_function_error: false,
                 report_batch_item_failures: false,
                 enabled: false,
@@ -150,7 +152,7 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
                 delivery_limit: Some(
                     20,
                 ),
-                on_failure: None,
+                on_failure: Store,
                 bisect_batch_on_function_error: false,
                 report_batch_item_failures: false,
                 enabled: true,
@@ -173,6 +175,8 @@ fn an_empty_file_is_all_defaults() {
         listen: None,
         instances_max: 1000,
         memory_max_bytes: 4294967296,
+        dead_letters_bytes_max: 1073741824,
+        dead_letters_age_max: None,
         compile_timeout: 300s,
     }
     "#);

@@ -54,9 +54,7 @@ fn a_broker_and_its_mapping_that_set_nothing_have_the_defaults_of_activemq() {
         ),
         maximum_record_age: None,
         delivery_limit: None,
-        on_failure: Some(
-            Broker,
-        ),
+        on_failure: Broker,
         bisect_batch_on_function_error: false,
         report_batch_item_failures: false,
         enabled: true,
@@ -80,7 +78,7 @@ fn what_is_written_is_taken() {
     assert_eq!(mapping.prefetch.get(), 65_535);
     assert_eq!(mapping.maximum_retry_attempts, None);
     assert_eq!(mapping.maximum_record_age.map(|age| age.as_secs()), Some(3600));
-    assert_eq!(mapping.on_failure, Some(OnFailure::Broker));
+    assert_eq!(mapping.on_failure, OnFailure::Broker);
     assert_eq!(parse(&file("event_profile = 'documented'", "")), parse(&file("", "")));
 }
 
@@ -89,7 +87,7 @@ fn what_is_written_is_taken() {
 fn limits_need_no_place() {
     let config = parse(&file("", "maximum_retry_attempts = 0\nmaximum_record_age = '60s'"));
     assert_eq!(config.mappings["m"].maximum_retry_attempts, Some(0));
-    assert_eq!(config.mappings["m"].on_failure, Some(OnFailure::Broker));
+    assert_eq!(config.mappings["m"].on_failure, OnFailure::Broker);
 }
 
 #[test]
@@ -139,7 +137,14 @@ fn values_out_of_range_or_type() {
     '2h': 2h is out of range; it has to be between 1s and 1h
     ");
     assert_snapshot!(refused_values_on(PLAIN, "mapping.m", "maximum_retry_attempts", &["10001"]), @"10001: 10001 is out of range; it has to be between 0 and 10000, or -1 for no limit");
-    assert_snapshot!(refused_values_on(PLAIN, "mapping.m", "on_failure", &["'store'"]), @r#"'store': this version has no "store"; write "broker""#);
+    let values = ["'queue:q'", "'queue:'", "'queue:a.>'", "'queue:a?b=c'", "'queue:topic://t'"];
+    assert_snapshot!(refused_values_on(PLAIN, "mapping.m", "on_failure", &values), @"
+    'queue:q': names the queue that the messages come from, so they would come again; write another one
+    'queue:': the queue's name is empty, but has to be 1 to 65535 bytes long
+    'queue:a.>': the queue's name has a wildcard (`*` or `>`), but has to be one queue; write its name, and a mapping for each queue
+    'queue:a?b=c': the queue's name has a `?`, behind which ActiveMQ reads options; take it off, and write the mapping's own keys, such as `prefetch`
+    'queue:topic://t': the queue's name is a topic, but has to be a queue; write that of a virtual topic's consumer, Consumer.NAME.VirtualTopic.TOPIC
+    ");
     assert_snapshot!(refused_values_on(PLAIN, "broker.b", "tls", &["{}"]), @"{}: is for ssl:// only; write that in the URL, or take `tls` out");
 }
 
@@ -241,19 +246,11 @@ fn the_example_of_the_reference_is_accepted() {
 }
 
 #[test]
-fn nothing_is_given_up_on_the_queue_of_dead_letters() {
+fn what_is_given_up_on_the_queue_of_dead_letters_is_not_left_to_the_broker() {
     let on_dead_letters =
         |keys: &str| file("", keys).replace("queue = 'q'", "queue = 'ActiveMQ.DLQ'");
-    let config = parse(&on_dead_letters(""));
-    let mapping = &config.mappings["m"];
-    assert_eq!((mapping.maximum_retry_attempts, mapping.on_failure), (None, None));
-    for key in ["on_failure = 'broker'", "maximum_retry_attempts = 3", "maximum_record_age = '1h'"]
-    {
-        let refused = refused(&on_dead_letters(key));
-        assert!(
-            refused.contains("which a broker deletes if they are dead letters already"),
-            "{refused}"
-        );
-    }
-    parse(&on_dead_letters("maximum_retry_attempts = -1"));
+    let place = |keys: &str| parse(&on_dead_letters(keys)).mappings["m"].on_failure.clone();
+    assert_eq!(place(""), OnFailure::Store);
+    assert_eq!(place("on_failure = 'queue:dead'"), OnFailure::Queue("dead".to_owned()));
+    assert_snapshot!(refused(&on_dead_letters("on_failure = 'broker'")), @r#"gristmill.toml:11: mapping.m.on_failure: is what a broker deletes dead letters by; write "store", or "queue:NAME" with another queue"#);
 }

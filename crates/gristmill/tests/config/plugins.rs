@@ -192,10 +192,9 @@ fn a_sidecars_mapping_is_read_by_the_type_of_its_broker() {
     let mapped = &sidecar.mappings["totals.m"];
     assert_eq!((mapped.maximum_concurrency.get(), mapped.prefetch.get()), (5, 600));
     assert_eq!((mapped.maximum_retry_attempts, mapped.delivery_limit), (Some(5), None));
-    assert_eq!(
-        (mapped.on_failure, mapped.virtual_host.as_deref()),
-        (Some(OnFailure::Broker), None)
-    );
+    assert_eq!((&mapped.on_failure, mapped.virtual_host.as_deref()), (&OnFailure::Broker, None));
+    let text = format!("{mapping}on_failure = 'queue:elsewhere'\n");
+    assert_snapshot!(sidecar_in(&config, "totals", &text).unwrap_err(), @r#"totals.toml:4: mapping.m.on_failure: writes to a queue, which only gristmill.toml can allow; write "broker" or "store""#);
     let text =
         format!("{mapping}virtual_host = '/'\ndelivery_limit = -1\n").replace("'q'", "'a.>'");
     assert_snapshot!(sidecar_in(&config, "totals", &text).unwrap_err(), @r#"

@@ -75,8 +75,8 @@ fn tables_have_to_be_tables() {
 fn unknown_keys_get_the_nearest_or_all() {
     assert_snapshot!(refused("[host]\ndrain_timout = '1s'\nport = 80\n\"a\\nb\" = 1"), @r#"
     gristmill.toml:2: host.drain_timout: unknown key; did you mean `drain_timeout`?
-    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`, `instances_max`, `memory_max`, `compile_timeout`
-    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`, `instances_max`, `memory_max`, `compile_timeout`
+    gristmill.toml:3: host.port: unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`, `instances_max`, `memory_max`, `dead_letters_size_max`, `dead_letters_age_max`, `compile_timeout`
+    gristmill.toml:4: host."a\nb": unknown key; choose from `data_dir`, `region`, `account_id`, `drain_timeout`, `log_format`, `listen`, `instances_max`, `memory_max`, `dead_letters_size_max`, `dead_letters_age_max`, `compile_timeout`
     "#);
 }
 
@@ -261,12 +261,20 @@ fn limits_out_of_range() {
     2: 2 is out of range; it has to be between 3 and 1000000, or -1 for no limit
     -5: -5 is out of range; it has to be between 3 and 1000000, or -1 for no limit
     ");
-    let values = ["'store'", "'queue:dead'", "true"];
+    let values = ["'Store'", "'queue'", "'queue:'", "'queue:q'", "true"];
     assert_snapshot!(refused_values("mapping.m", "on_failure", &values), @r#"
-    'store': this version has no "store"; write "broker"
-    'queue:dead': this version has no "queue:dead"; write "broker"
+    'Store': there is no "Store"; write "broker", "store", or "queue:NAME" with the name of a queue
+    'queue': there is no "queue"; write "broker", "store", or "queue:NAME" with the name of a queue
+    'queue:': the queue's name is empty, but has to be 1 to 255 bytes long
+    'queue:q': names the queue that the messages come from, so they would come again; write another one
     true: is a boolean, but has to be a string
     "#);
+    assert_snapshot!(refused_values("host", "dead_letters_size_max", &["'1KiB'", "'2TiB'", "-1"]), @r#"
+    '1KiB': 1KiB is out of range; it has to be between 1MiB and 1024GiB
+    '2TiB': "2TiB" is not a size; write a whole number with the unit KiB, MiB or GiB, such as "128MiB", or an integer of bytes
+    -1: -1 is out of range; it has to be between 1048576 and 1099511627776
+    "#);
+    assert_snapshot!(refused_values("host", "dead_letters_age_max", &["'59m'"]), @"'59m': 59m is out of range; it has to be between 1h and 87600h");
     assert_snapshot!(refused_values("broker.b", "consumer_timeout", &["'60s'", "1800000"]), @r#"
     '60s': 60s is out of range; it has to be between 1m1s and 8760h
     1800000: 1800000 has no unit; write a duration, such as "1800000s" or "1800000ms"
@@ -276,15 +284,6 @@ fn limits_out_of_range() {
     9480: is an integer, but has to be a string
     'localhost:9480': "localhost:9480" is not an address with a port, such as "127.0.0.1:9480"
     "#);
-}
-
-#[test]
-fn giving_up_needs_a_place() {
-    let limited = format!(
-        "{FULL}more = {{ broker = 'local', queue = 'q', function = 'order-totals', \
-         maximum_retry_attempts = 3 }}"
-    );
-    assert_snapshot!(refused(&limited), @r#"gristmill.toml:45: mapping.more.maximum_retry_attempts: gives messages up, so it needs a place for them: give the queue a dead-letter exchange and set on_failure = "broker""#);
 }
 
 #[test]

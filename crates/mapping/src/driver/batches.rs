@@ -1,6 +1,6 @@
 //! What happens to batches: they start, end, rest, and leave one way or another.
 //!
-//! What must never happen: see the parent; and a record that is given up without a place for it.
+//! What must never happen: see the parent.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -10,12 +10,13 @@ use gristmill_broker::{Delivery, DeliveryToken, Settled, Settlement, Source};
 use gristmill_invocation::{Function, Outcome};
 use tokio::time::{Instant, timeout};
 
+use super::letters::Letter;
 use super::{Because, Driver, Ended, Phase, Resting};
 use crate::batcher::{Batch, Taken};
-use crate::hold::Impasse;
 use crate::lifetime::Leaving;
+use crate::record::Reason;
 use crate::slots::Invoked;
-use crate::verdict::{Circumstances, Condition, Fate, Verdict, decide, fate};
+use crate::verdict::{Circumstances, Condition, Verdict, decide, fate};
 
 /// A client that does not take a settlement within this time is as good as gone.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,7 +25,9 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     /// Gives free slots to waiting batches, in queue order: one whose messages share a group with a
     /// batch under way holds up those behind it.
     pub(super) async fn start_waiting(&mut self, now: Instant) -> ControlFlow<Ended> {
-        while self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get() {
+        while !self.waits_for_letters()
+            && self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get()
+        {
             if self.waiting.front().is_none_or(|batch| self.shares_group(batch)) {
                 break;
             }
@@ -46,6 +49,10 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             self.resting.extract_if(.., |resting| resting.until <= now).collect();
         for Resting { batch, .. } in due {
             self.start(batch, now).await?;
+        }
+        if self.letters_deadline().is_some_and(|deadline| deadline <= now) {
+            self.leave_letters();
+            return self.end_in_time(now).await;
         }
         ControlFlow::Continue(())
     }
@@ -94,7 +101,9 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         let running = self.running.first_key_value().map(|(_, arrived)| *arrived);
         let resting = self.resting.iter().map(|resting| resting.batch.arrived());
         let waiting = self.waiting.front().map(Batch::arrived).or(self.batcher.opened_at());
-        let unsettled = resting.chain(running).chain(waiting).chain([batch.arrived()]);
+        let letters = self.letters.arrived();
+        let unsettled =
+            resting.chain(running).chain(waiting).chain(letters).chain([batch.arrived()]);
         unsettled.min().map_or(Duration::ZERO, |oldest| at.duration_since(oldest))
     }
 
@@ -123,8 +132,24 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             self.telemetry.expired(settled.sent);
         }
         let Some(rest) = rest else { return ControlFlow::Continue(None) };
-        let (too_old, rest) = rest.split(self.envelope, |taken| is_over(taken, Leaving::TooOld));
-        self.give_up(Condition::MaximumRecordAgeExceeded, &too_old, None).await?;
+        self.give_up_of(rest, Condition::MaximumRecordAgeExceeded, |taken| {
+            is_over(taken, Leaving::TooOld)
+        })
+        .await
+    }
+
+    /// Gives up records of a batch, and gives back what is left of it.
+    async fn give_up_of(
+        &mut self,
+        batch: Batch,
+        condition: Condition,
+        goes: impl Fn(&Taken) -> bool,
+    ) -> ControlFlow<Ended, Option<Batch>> {
+        let (failure, attempts) = (batch.failure().cloned(), batch.attempts());
+        let arrived = batch.arrived();
+        let (given_up, rest) = batch.split(self.envelope, goes);
+        let letters = given_up.into_iter().map(|delivery| Letter::of(delivery, attempts));
+        self.give_up(Reason::of_batch(condition, failure), letters.collect(), arrived).await?;
         ControlFlow::Continue(rest)
     }
 
@@ -150,6 +175,9 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             }
             Err(sentence) => (Outcome::HandlerError(sentence), false),
         };
+        if !outcome.is_success() {
+            batch.fail(request_id, &outcome);
+        }
         let circumstances = Circumstances {
             epoch_ended,
             finishing: matches!(self.phase, Phase::Finishing { .. }),
@@ -178,7 +206,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
                     self.telemetry.failed(&outcome);
                     Some(batch)
                 } else {
-                    self.without_given_up(batch, &outcome, now).await?
+                    self.without_given_up(batch, &outcome).await?
                 };
                 let left = match rest {
                     Some(batch) => Some(batch.followed_by(behind)),
@@ -194,7 +222,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
                 self.start(batch, now).await
             }
             Verdict::Retry(wait) => {
-                let rest = self.without_given_up(batch, &outcome, now).await?;
+                let rest = self.without_given_up(batch, &outcome).await?;
                 let Some(batch) = rest else { return self.follow(behind, now).await };
                 if !self.may_start(&batch, now + wait) {
                     // Until then it would only grow older.
@@ -231,34 +259,28 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         ControlFlow::Continue(rest)
     }
 
-    /// Goes on with what follows in the slot of a batch that is settled. While the mapping finishes for
-    /// want of a way on, it goes back instead.
+    /// Goes on with what follows in the slot of a batch that is settled, or will be when its dead
+    /// letters are kept.
     async fn follow(&mut self, behind: Vec<Batch>, now: Instant) -> ControlFlow<Ended> {
-        let Some(next) = Batch::first_of(behind) else { return ControlFlow::Continue(()) };
-        match &self.phase {
-            Phase::Finishing { because: Because::Impasse(_), .. } => self.requeue(next).await,
-            Phase::Finishing { .. } | Phase::Taking => self.start(next, now).await,
+        match Batch::first_of(behind) {
+            None => ControlFlow::Continue(()),
+            Some(next) if self.waits_for_letters() => {
+                self.waiting.push_front(next);
+                ControlFlow::Continue(())
+            }
+            Some(next) => self.start(next, now).await,
         }
     }
 
-    /// What is left of a failed batch without the records that are given up. Nothing is, when a
-    /// record can neither be tried again nor given up: then the mapping stops.
+    /// What is left of a failed batch without the records that are given up.
     async fn without_given_up(
         &mut self,
         batch: Batch,
         outcome: &Outcome,
-        now: Instant,
     ) -> ControlFlow<Ended, Option<Batch>> {
         self.telemetry.failed(outcome);
-        let (limits, attempts) = (self.settings.give_up, batch.attempts());
-        let fate = |delivery: &Delivery| fate(&limits, outcome, delivery.returns, attempts);
-        let near = batch.deliveries().find(|record| fate(record) == Fate::Impasse);
-        if let Some(impasse) = near.map(|record| self.delivery_limit_near(record)) {
-            // The consumer is cancelled before anything goes back, or it would come again at once.
-            self.reach(impasse, now).await?;
-            self.requeue(batch).await?;
-            return ControlFlow::Continue(None);
-        }
+        let (limits, attempts) = (&self.settings.give_up, batch.attempts());
+        let fate = |taken: &Taken| fate(limits, outcome, taken.delivery.returns, attempts);
         let mut rest = Some(batch);
         for condition in [
             Condition::GivenUpByFunction,
@@ -266,36 +288,10 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             Condition::DeliveryLimitNear,
         ] {
             let Some(batch) = rest else { break };
-            let goes = |taken: &Taken| fate(&taken.delivery) == Fate::GiveUp(condition);
-            let (given_up, left) = batch.split(self.envelope, goes);
-            self.give_up(condition, &given_up, Some(outcome)).await?;
-            rest = left;
+            rest =
+                self.give_up_of(batch, condition, |taken| fate(taken) == Some(condition)).await?;
         }
         ControlFlow::Continue(rest)
-    }
-
-    /// Holds the mapping, and finishes what can be finished.
-    pub(super) async fn reach(&mut self, impasse: Impasse, now: Instant) -> ControlFlow<Ended> {
-        self.hold.set(&impasse.to_string());
-        self.finish(Because::Impasse(impasse), now).await
-    }
-
-    /// Leaves records to whatever the mapping's `on_failure` says.
-    pub(super) async fn give_up(
-        &mut self,
-        condition: Condition,
-        given_up: &[Delivery],
-        outcome: Option<&Outcome>,
-    ) -> ControlFlow<Ended> {
-        if given_up.is_empty() {
-            return ControlFlow::Continue(());
-        }
-        let error = outcome.map(ToString::to_string);
-        let ids = given_up.iter().filter_map(|delivery| delivery.message.id());
-        let cause = condition.cause(error.as_deref());
-        let settled = self.settle(Settlement::Reject(&cause), &tokens(given_up)).await?;
-        self.telemetry.gave_up(condition, settled.sent, ids, error.as_deref());
-        ControlFlow::Continue(())
     }
 
     /// Puts a batch back. With an order to keep, it and what waits behind it go back when the source
@@ -331,42 +327,6 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
                 ControlFlow::Continue(settled)
             }
             Err(_elapsed) => ControlFlow::Break(Ended::SettleTimedOut),
-        }
-    }
-
-    /// Holds the mapping while it has a delivery that may come back once more at most, so that a
-    /// crash from here on does not become a loop that ends in the message's deletion.
-    pub(super) fn watch_over(&mut self, delivery: &Delivery) {
-        let limits = &self.settings.give_up;
-        let near = limits.returns_left(delivery.returns).is_some_and(|left| left <= 1);
-        if !near || limits.on_failure.is_some() {
-            return;
-        }
-        let impasse = self.delivery_limit_near(delivery);
-        if self.last_chance.is_empty() {
-            self.hold.set(&impasse.to_string());
-        }
-        self.last_chance.insert(delivery.token.tag, impasse);
-    }
-
-    /// Lets the mapping go when no such delivery is left.
-    fn release(&mut self, settled: &[DeliveryToken]) {
-        if self.last_chance.is_empty() {
-            return;
-        }
-        for token in settled {
-            self.last_chance.remove(&token.tag);
-        }
-        if self.last_chance.is_empty() {
-            self.hold.clear();
-        }
-    }
-
-    fn delivery_limit_near(&self, delivery: &Delivery) -> Impasse {
-        Impasse::DeliveryLimitNear {
-            message_id: delivery.message.id().map(str::to_owned),
-            returns: delivery.returns,
-            limit: self.settings.give_up.delivery_limit.unwrap_or(u32::MAX),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill_invocation::Outcome;
-use gristmill_mapping::{OnFailure, Settings};
+use gristmill_mapping::Settings;
 use tokio::time::Instant;
 
 use crate::support::{Line, QUEUE, Scripted, succeeds, texts};
@@ -44,19 +44,9 @@ async fn a_function_that_asks_for_long_is_not_called_in_a_loop() {
 #[tokio::test(start_paused = true)]
 async fn what_a_function_does_not_want_goes_where_given_up_records_go() {
     let function = Scripted::new(|_, _| gives_up());
-    let adjust = |settings: &mut Settings| settings.give_up.on_failure = Some(OnFailure::Broker);
-    let line = Line::start(function, adjust, &["a", "b"]);
+    let line = Line::start(function, |_| {}, &["a", "b"]);
     line.until(|broker| broker.dead_letters(QUEUE).len() == 2).await;
     assert_eq!(line.function.calls().len(), 1);
-    line.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_such_a_place_it_is_tried_again() {
-    let function = Scripted::new(|call, _| if call < 3 { gives_up() } else { succeeds() });
-    let line = Line::start(function, |_| {}, &["a"]);
-    line.acked(1).await;
-    assert_eq!(texts(line.broker.acked(QUEUE)), ["a"]);
     line.stop().await;
 }
 

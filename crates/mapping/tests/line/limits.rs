@@ -1,5 +1,4 @@
-//! Records leave in time: given up where there is a place for them, and otherwise kept by a mapping
-//! that stops.
+//! Records leave in time: given up, or expired.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,19 +7,14 @@ use std::time::Duration;
 use gristmill_broker::fake::FakeBroker;
 use gristmill_event::BasicProperties;
 use gristmill_invocation::Outcome;
-use gristmill_mapping::status::{State, StateTransitionReason};
-use gristmill_mapping::{Finished, GiveUp, OnFailure, Settings};
+use gristmill_mapping::{GiveUp, Settings};
 
-use crate::support::{Line, QUEUE, Scripted, concurrency, fails, publish, succeeds, texts};
+use crate::support::{Line, QUEUE, Scripted, fails, publish, succeeds, texts};
 
 fn gives_up(give_up: GiveUp) -> impl FnOnce(&mut Settings) {
     move |settings| {
-        settings.give_up = GiveUp { on_failure: Some(OnFailure::Broker), ..give_up };
+        settings.give_up = give_up;
     }
-}
-
-fn limited(limit: u32) -> impl FnOnce(&mut Settings) {
-    move |settings| settings.give_up.delivery_limit = Some(limit)
 }
 
 fn fails_on(body: &'static str) -> Arc<Scripted> {
@@ -72,22 +66,6 @@ async fn a_record_that_grows_too_old_leaves_before_the_next_try() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_place_for_it_nothing_is_given_up() {
-    let limits = |settings: &mut Settings| {
-        settings.give_up = GiveUp {
-            maximum_retry_attempts: Some(0),
-            maximum_record_age: Some(Duration::from_secs(1)),
-            ..GiveUp::default()
-        };
-    };
-    let function = Scripted::new(|call, _| if call < 5 { fails() } else { succeeds() });
-    let line = Line::start(function, limits, &["a"]);
-    assert_eq!(line.acked(1).await, ["a"]);
-    assert!(line.broker.dead_letters(QUEUE).is_empty());
-    line.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_record_that_expires_while_it_is_held_leaves_its_batch() {
     let broker = FakeBroker::default();
     let expiration = Some("2000".to_owned());
@@ -106,10 +84,7 @@ async fn a_record_that_expires_while_it_is_held_leaves_its_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_fits_no_event_is_given_up_and_the_rest_goes_on() {
-    let large = |settings: &mut Settings| {
-        settings.batch.bytes_max = 3_000;
-        settings.give_up.on_failure = Some(OnFailure::Broker);
-    };
+    let large = |settings: &mut Settings| settings.batch.bytes_max = 3_000;
     let body = "x".repeat(5_000);
     let line = Line::start(Scripted::new(|_, _| succeeds()), large, &["a", &body, "b"]);
     assert_eq!(line.acked(2).await, ["a", "b"]);
@@ -130,68 +105,6 @@ async fn near_its_delivery_limit_a_failed_record_is_given_up_and_not_requeued() 
     line.until(|broker| broker.dead_letters(QUEUE).len() == 1).await;
     let (broker, _) = line.stop().await;
     assert!(broker.deleted(QUEUE).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_a_place_for_it_the_mapping_is_held_and_the_message_stays() {
-    for most_at_once in [1, 4] {
-        let broker = FakeBroker::default();
-        broker.set_delivery_limit(QUEUE, 3);
-        publish(&broker, &["bad", "a", "b", "c", "d", "e"]);
-        let adjust = |settings: &mut Settings| {
-            limited(3)(settings);
-            concurrency(most_at_once)(settings);
-        };
-        let line = Line::start_on(broker, fails_on("bad"), adjust);
-        line.called(2).await;
-        line.broker.cut_connections();
-        let hold = Arc::clone(&line.hold);
-        let board = Arc::clone(&line.board);
-        let (broker, finished) = line.end().await;
-        assert_eq!(finished, Finished::Held);
-        assert!(
-            hold.sentence().unwrap().contains("taken the message without messageId back 1 times")
-        );
-        assert_eq!(board.status().state, State::Disabled);
-        assert_ne!(board.status().reason, StateTransitionReason::UserInitiated);
-        assert!(broker.deleted(QUEUE).is_empty());
-        assert!(texts(broker.ready(QUEUE)).contains(&"bad".to_owned()));
-        let kept = broker.ready(QUEUE).len() + broker.acked(QUEUE).len();
-        assert_eq!(kept, 6, "with {most_at_once} at once");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn connections_that_break_again_and_again_delete_nothing() {
-    let broker = FakeBroker::default();
-    broker.set_delivery_limit(QUEUE, 4);
-    publish(&broker, &["slow"]);
-    let slow = Scripted::new(|_, _| (Duration::from_secs(600), Outcome::Succeeded(None)));
-    let line = Line::start_on(broker, slow, limited(4));
-    for _ in 0..4 {
-        line.until(|broker| broker.unsettled(QUEUE) == 1).await;
-        line.broker.cut_connections();
-    }
-    let hold = Arc::clone(&line.hold);
-    let (broker, finished) = line.end().await;
-    assert_eq!(finished, Finished::Held);
-    assert!(hold.sentence().is_some());
-    assert_eq!(texts(broker.ready(QUEUE)), ["slow"]);
-    assert!(broker.deleted(QUEUE).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_last_chance_that_succeeds_lets_the_mapping_go() {
-    let broker = FakeBroker::default();
-    publish(&broker, &["a"]);
-    let slow = Scripted::new(|_, _| (Duration::from_secs(60), Outcome::Succeeded(None)));
-    let line = Line::start_on(broker, slow, limited(2));
-    line.until(|broker| broker.unsettled(QUEUE) == 1).await;
-    line.broker.cut_connections();
-    line.until(|broker| broker.unsettled(QUEUE) == 1).await;
-    line.acked(1).await;
-    assert_eq!(line.hold.sentence(), None);
-    line.stop().await;
 }
 
 /// The broker closes the channel of a consumer that keeps a delivery for this long.

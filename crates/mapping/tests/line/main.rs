@@ -5,9 +5,11 @@
 mod answers;
 mod chaos;
 mod drain;
+mod keeping;
 mod limits;
 mod loss;
 mod partly;
+mod place;
 mod retry;
 mod states;
 mod support;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gristmill_broker::fake::FakeBroker;
 use gristmill_event::BasicProperties;
 use gristmill_invocation::Outcome;
-use gristmill_mapping::{GiveUp, OnFailure, Settings};
+use gristmill_mapping::{GiveUp, Settings};
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 
@@ -28,8 +28,7 @@ fn reports(settings: &mut Settings) {
 }
 
 fn tries(most: u32) -> GiveUp {
-    let on_failure = Some(OnFailure::Broker);
-    GiveUp { maximum_retry_attempts: Some(most), on_failure, ..GiveUp::default() }
+    GiveUp { maximum_retry_attempts: Some(most), ..GiveUp::default() }
 }
 
 fn fails_on(bad: &'static [&'static str]) -> Arc<Scripted> {

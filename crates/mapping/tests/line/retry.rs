@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gristmill_broker::fake::FakeBroker;
 use gristmill_invocation::Outcome;
-use gristmill_mapping::{Finished, Settings};
+use gristmill_mapping::Settings;
 
 use crate::support::{Line, QUEUE, Scripted, concurrency, fails, succeeds};
 
@@ -61,22 +61,6 @@ async fn a_batch_closes_before_its_window_when_everything_prefetched_is_in_hand(
     line.acked(3).await;
     assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(line.function.bodies(), [["a", "b", "c"]]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_that_fits_no_event_stops_the_line_and_everything_before_it_is_handled() {
-    let line = Line::start(
-        Scripted::new(|_, _| succeeds()),
-        |settings| settings.batch.bytes_max = 1_000,
-        &["a", &"x".repeat(2_000), "b"],
-    );
-    assert_eq!(line.acked(1).await, ["a"]);
-    let (function, hold) = (line.function.clone(), line.hold.clone());
-    let (broker, finished) = line.end().await;
-    assert_eq!(finished, Finished::Held);
-    assert!(hold.sentence().unwrap().starts_with("RecordTooLarge: the message without messageId"));
-    assert_eq!(broker.ready("orders").len(), 2, "the large one and the one behind it are kept");
-    assert_eq!(function.bodies(), [["a"]]);
 }
 
 #[tokio::test(start_paused = true)]

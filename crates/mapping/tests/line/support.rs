@@ -225,6 +225,9 @@ fn settings() -> Settings {
     Settings {
         name: "test".to_owned(),
         queue: QUEUE.to_owned(),
+        virtual_host: Some("/".to_owned()),
+        event_source_arn: "arn".to_owned(),
+        function_arn: "arn".to_owned(),
         envelope: Envelope::rabbitmq("arn", QUEUE, "/"),
         batch: BatchLimits {
             records_max: NonZeroUsize::new(2).unwrap(),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use super::super::HeaderInteger;
 use super::*;
 use crate::sink::Count;
 use crate::{Envelope, Message};
@@ -38,7 +39,7 @@ fn table_value(table: &HeaderTable) -> Value {
 fn header(value: &HeaderValue) -> Value {
     match value {
         HeaderValue::Boolean(value) => json!(value),
-        HeaderValue::Integer(value) => json!(value),
+        HeaderValue::Integer(value) => json!(i64::from(*value)),
         // Not `Display`: of two shortest texts at the same distance it takes the other one.
         HeaderValue::Float(value) if value.is_finite() => {
             number_value(&serde_json::to_string(value).unwrap())
