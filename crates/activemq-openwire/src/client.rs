@@ -107,7 +107,7 @@ impl Connector {
     }
 
     /// Connects to the first broker of the list that lets this side in, beginning with the one that
-    /// did so the last time.
+    /// did so the last time. One that hangs up before it has answered the login is asked once more.
     ///
     /// # Errors
     ///
@@ -124,7 +124,16 @@ impl Connector {
         let mut failed = ConnectError::NoAddress;
         let from_first = addresses.iter().enumerate().cycle().skip(first);
         for (index, address) in from_first.take(addresses.len()) {
-            match self.connect_to(address).await {
+            let connected = match self.connect_to(address).await {
+                // A refused login can look like this: ActiveMQ stops a connection that it is still
+                // starting before it answers (5.17's `TransportConnection.delayedStop`). Asked
+                // again, it says so.
+                Err(ConnectError::Lost { source: CloseReason::Lost, .. }) => {
+                    self.connect_to(address).await
+                }
+                connected => connected,
+            };
+            match connected {
                 Ok(client) => {
                     self.current.store(index, Ordering::Relaxed);
                     return Ok(client);

@@ -69,15 +69,31 @@ async fn a_refused_login_ends_the_round_and_is_shown_to_nobody() {
 }
 
 #[tokio::test]
+async fn a_broker_that_hangs_up_is_asked_once_more() {
+    let port = Port::open().await;
+    let connector = port.connector();
+    let accepting = async {
+        port.accept().await.negotiate().await;
+        let mut peer = port.accept().await;
+        let info = peer.negotiate().await;
+        peer.refuse(info.header, "java.lang.SecurityException").await;
+        peer
+    };
+    let (result, _peer) = tokio::join!(connector.connect(), accepting);
+    assert!(matches!(result.unwrap_err(), ConnectError::LoginRefused { .. }));
+}
+
+#[tokio::test]
 async fn what_is_no_broker_is_told_from_one_that_is_gone() {
     let port = Port::open().await;
     let accepting = async {
         port.accept().await.say_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-        port.accept().await
+        drop(port.accept().await);
+        drop(port.accept().await);
     };
     let connector = port.connector();
     let connecting = async { (connector.connect().await, connector.connect().await) };
-    let ((not_a_broker, gone), _) = tokio::join!(connecting, async { drop(accepting.await) });
+    let ((not_a_broker, gone), ()) = tokio::join!(connecting, accepting);
     assert!(matches!(not_a_broker.unwrap_err(), ConnectError::Violation { .. }));
     let gone = gone.unwrap_err();
     assert!(matches!(gone, ConnectError::Lost { source: CloseReason::Lost, .. }), "{gone:?}");
