@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod counting;
+mod dead_letters;
 mod endings;
 mod expiring;
 mod giving_up;
