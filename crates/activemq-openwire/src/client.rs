@@ -124,12 +124,13 @@ impl Connector {
         let mut failed = ConnectError::NoAddress;
         let from_first = addresses.iter().enumerate().cycle().skip(first);
         for (index, address) in from_first.take(addresses.len()) {
-            let connected = match self.connect_to(address).await {
+            // Boxed, for it is a large future, held by everything that waits for a connection.
+            let connected = match Box::pin(self.connect_to(address)).await {
                 // A refused login can look like this: ActiveMQ stops a connection that it is still
                 // starting before it answers (5.17's `TransportConnection.delayedStop`). Asked
                 // again, it says so.
                 Err(ConnectError::Lost { source: CloseReason::Lost, .. }) => {
-                    self.connect_to(address).await
+                    Box::pin(self.connect_to(address)).await
                 }
                 connected => connected,
             };
