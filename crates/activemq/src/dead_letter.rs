@@ -4,6 +4,9 @@
 //! and one only of several with the same id. Of the others a copy is sent there, under a new id and
 //! otherwise as the broker would make it.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use activemq_openwire::structures::{Destination, Message};
 use activemq_openwire::{PrimitiveMap, Value};
 use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping};
@@ -44,10 +47,11 @@ impl DeadLetterQueue {
         Self { publisher, to: to.to_owned(), queue: queue.to_owned() }
     }
 
-    fn letter(&self, letter: &DeadLetter) -> Result<Message, KeepError> {
-        let message = publisher::read(&letter.original, &self.to)?;
-        let said = [(CONDITION, letter.condition), (RECORD, &letter.record)];
-        Ok(explained(&message, &self.queue, &letter.cause, &said))
+    fn letter(&self, letter: DeadLetter) -> Result<Message, KeepError> {
+        let DeadLetter { original, condition, cause, record, .. } = letter;
+        let message = publisher::read(original, &self.to)?;
+        let said = [(CONDITION, condition), (RECORD, &record)];
+        Ok(explained(&message, &self.queue, &cause, &said))
     }
 }
 
@@ -59,9 +63,13 @@ impl DeadLetters for DeadLetterQueue {
 
     fn keep(&self, letters: Vec<DeadLetter>) -> Keeping<'_> {
         Box::pin(async move {
-            let messages = letters.iter().map(|letter| self.letter(letter));
+            let messages = letters.into_iter().map(|letter| self.letter(letter));
             self.publisher.send(None, &self.to, messages.collect::<Result<_, _>>()?).await
         })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.publisher.close())
     }
 }
 

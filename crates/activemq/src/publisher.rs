@@ -48,14 +48,19 @@ impl ActiveMqPublisher {
     ///
     /// Safe to call again after a dropped future, whose messages may be on the queue.
     pub async fn publish(&self, queue: &str, originals: Vec<Original>) -> Result<(), KeepError> {
-        let messages = originals.iter().map(|original| read(original, queue));
+        let messages = originals.into_iter().map(|original| read(original, queue));
         let messages = messages.map(|message| Ok(dead_letter::copy(&message?)));
         self.send(None, queue, messages.collect::<Result<_, _>>()?).await
     }
 
-    /// Closes the connection, if there is one.
-    pub async fn close(self) {
-        if let Some(connected) = self.connected.into_inner() {
+    /// Closes the connection, if there is one, when nothing is on its way any more. What follows makes
+    /// another.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the connection ends all the same.
+    pub async fn close(&self) {
+        if let Some(connected) = self.connected.lock().await.take() {
             connected.client.close().await;
         }
     }
@@ -105,7 +110,7 @@ impl ActiveMqPublisher {
     }
 }
 
-pub(crate) fn read(original: &Original, queue: &str) -> Result<Message, KeepError> {
+pub(crate) fn read(original: Original, queue: &str) -> Result<Message, KeepError> {
     original::read(original).map_err(|unreadable| KeepError::Unsendable {
         queue: queue.to_owned(),
         reason: unreadable.to_string(),

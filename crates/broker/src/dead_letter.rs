@@ -7,7 +7,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::path::PathBuf;
 use std::pin::Pin;
 
@@ -63,6 +63,16 @@ pub trait DeadLetters: fmt::Debug + Send + Sync + 'static {
     ///
     /// Safe to call again after a dropped future, which may have kept some of them.
     fn keep(&self, letters: Vec<DeadLetter>) -> Keeping<'_>;
+
+    /// Closes what it has opened for itself, in order, so that a broker logs no lost client. A later
+    /// letter opens it again. There is nothing to do by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was not closed in order ends without it.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(ready(()))
+    }
 }
 
 /// Why given-up messages cannot be kept. They stay unsettled.
@@ -139,10 +149,12 @@ pub enum KeepError {
         /// What it may hold of it, in bytes.
         bytes_max: u64,
     },
-    /// The dead-letter store cannot be read or written.
-    #[error("cannot use the dead-letter store {}: {advice}", .path.display())]
+    /// The file that holds them cannot be read or written.
+    #[error("cannot use {what} {}: {advice}", .path.display())]
     Store {
-        /// Its file.
+        /// What it is, such as "the dead-letter store".
+        what: &'static str,
+        /// Its name.
         path: PathBuf,
         /// What to do.
         advice: &'static str,

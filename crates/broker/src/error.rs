@@ -1,6 +1,7 @@
 //! Why a source could not be subscribed or was lost, and what that means for its mapping.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 
 /// Why a source is not, or no longer, subscribed.
 ///
@@ -97,6 +98,19 @@ pub enum SourceError {
         /// What the broker said.
         reason: String,
     },
+    /// The file of a queue on this machine cannot be read or written.
+    #[error("cannot use {what} {}: {advice}", .path.display())]
+    Store {
+        /// What it is, such as "the queues".
+        what: &'static str,
+        /// Its name.
+        path: PathBuf,
+        /// What to do.
+        advice: &'static str,
+        /// What failed.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// The channel or the connection ended after the subscription stood.
     #[error("lost the subscription to `{queue}`: {reason}")]
     Lost {
@@ -155,7 +169,8 @@ impl SourceError {
             SourceError::TlsRefused { .. }
             | SourceError::VirtualHostRefused { missing: true, .. }
             | SourceError::QueueMissing { .. }
-            | SourceError::Undecodable { .. } => Disposition::Stop(StopCode::ConfigNotValid),
+            | SourceError::Undecodable { .. }
+            | SourceError::Store { .. } => Disposition::Stop(StopCode::ConfigNotValid),
             SourceError::VirtualHostRefused { missing: false, .. }
             | SourceError::ReadRefused { .. }
             | SourceError::DeadLetterRefused { .. } => {

@@ -13,6 +13,7 @@ mod delivery;
 mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod letter_headers;
 mod login;
 mod source;
 #[cfg(feature = "tls")]

@@ -4,14 +4,15 @@
 //! the broker has confirmed its message, or one that nobody named.
 
 use std::io::{self, IsTerminal, Write};
+use std::iter;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use gristmill::Config;
 use gristmill::dead_letters::{
-    DeadLetterStore, Destination, Filter, Replayer, StoredLetter, Summary, dead_letter_store,
-    event, message,
+    DeadLetterStore, Destination, Filter, KeepError, Origin, ReplayError, Replayer, StoredLetter,
+    Summary, dead_letter_store, event, message,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -23,8 +24,8 @@ use crate::{ConfigArgument, answer, complain, environment, exit};
 const REPLAY_RECORDS: usize = 100;
 const REPLAY_BYTES: u64 = 16 << 20;
 
-/// How many are dropped at once.
-const DROP_RECORDS: usize = 1_000;
+/// How many are shown or dropped at once.
+const PAGE_RECORDS: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -122,15 +123,16 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
 }
 
 impl Which {
-    /// Those that are meant. Each that was named has to be there: one that is not was mistyped, or is
-    /// gone already.
+    /// Those that are meant, which are there already: a message that is put back may be given up again.
+    /// Each that was named has to be there: one that is not was mistyped, or is gone already.
     fn filter(&self, store: &DeadLetterStore) -> anyhow::Result<Filter> {
+        let id_max = Some(store.newest_id()?);
         for id in &self.ids {
             let only = Filter { ids: Some(vec![*id]), ..Filter::default() };
             ensure!(store.count(&only)? == 1, "there is no dead letter {id}");
         }
         let ids = (!self.ids.is_empty()).then(|| self.ids.clone());
-        let filter = Filter { mapping: self.mapping.clone(), ids };
+        let filter = Filter { mapping: self.mapping.clone(), ids, id_max };
         if let Some(mapping) = &self.mapping {
             ensure!(store.count(&filter)? > 0, "there are no dead letters of {mapping:?}");
         }
@@ -139,23 +141,24 @@ impl Which {
 }
 
 fn list(store: &DeadLetterStore, arguments: &List) -> anyhow::Result<()> {
-    let filter = Filter { mapping: arguments.mapping.clone(), ids: None };
+    let filter = Filter { mapping: arguments.mapping.clone(), ..Filter::default() };
     let mut out = io::BufWriter::new(io::stdout());
     if !arguments.json {
-        writeln_or_end(&mut out, &heading());
+        drop(writeln!(out, "{}", heading()));
     }
-    store.list(&filter, |letter| {
-        let line = if arguments.json { json_line(&letter) } else { table_line(&letter) };
-        writeln_or_end(&mut out, &line)
-    })?;
-    // Who no longer reads it has had enough.
-    drop(out.flush());
-    Ok(())
-}
-
-/// Whether somebody still reads.
-fn writeln_or_end(out: &mut impl Write, line: &str) -> bool {
-    writeln!(out, "{line}").is_ok()
+    let mut after = 0;
+    loop {
+        let letters = store.list(after, &filter, PAGE_RECORDS)?;
+        let Some(last) = letters.last() else { return Ok(()) };
+        after = last.id;
+        let mut lines = letters
+            .iter()
+            .map(|letter| if arguments.json { json_line(letter) } else { table_line(letter) });
+        // Who no longer reads it has had enough.
+        if lines.any(|line| writeln!(out, "{line}").is_err()) || out.flush().is_err() {
+            return Ok(());
+        }
+    }
 }
 
 fn heading() -> String {
@@ -249,7 +252,8 @@ fn description(letter: &StoredLetter) -> anyhow::Result<String> {
     let fields = fields.iter().map(|(name, value)| format!("{name:14}{}\n", tame(value)));
     let mut text: String = fields.collect();
     let record: Value = serde_json::from_str(record).context("its record is damaged")?;
-    text += &format!("record        {record:#}\n");
+    let record = format!("record        {record:#}");
+    text.extend(record.lines().map(|line| tame(line) + "\n"));
     Ok(text)
 }
 
@@ -257,18 +261,15 @@ fn drop_letters(store: &DeadLetterStore, which: &Which) -> anyhow::Result<()> {
     let filter = which.filter(store)?;
     let mut dropped = 0;
     loop {
-        let mut ids = Vec::new();
-        store.list(&filter, |letter| {
-            ids.push(letter.id);
-            ids.len() < DROP_RECORDS
-        })?;
-        if ids.is_empty() {
+        let letters = store.list(0, &filter, PAGE_RECORDS)?;
+        if letters.is_empty() {
             break;
         }
+        let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
         dropped += store.remove(&ids)?;
     }
-    store.shrink()?;
     answer(&format!("dropped {dropped}\n"));
+    store.shrink()?;
     Ok(())
 }
 
@@ -277,47 +278,76 @@ fn replay(config: Config, store: &DeadLetterStore, which: &Which) -> anyhow::Res
     let progress = progress(store.count(&filter)?);
     let mut replayer = Replayer::new(config, environment);
     let runtime = Runtime::new().context("cannot start the threads for input and output")?;
-    let replayed = runtime.block_on(async {
-        let replayed = replay_all(store, &filter, &mut replayer, &progress).await;
+    let mut replayed = 0;
+    let done = runtime.block_on(async {
+        let done = replay_all(store, &filter, &mut replayer, |letters| {
+            replayed += letters;
+            progress.inc(letters);
+        });
+        let done = done.await;
         replayer.close().await;
-        replayed
-    })?;
+        done
+    });
     progress.finish_and_clear();
-    store.shrink()?;
     answer(&format!("replayed {replayed}\n"));
+    done?;
+    store.shrink()?;
     Ok(())
 }
 
+/// Puts letters back, and removes each when the broker has confirmed it.
 async fn replay_all(
     store: &DeadLetterStore,
     filter: &Filter,
     replayer: &mut Replayer,
-    progress: &ProgressBar,
-) -> anyhow::Result<usize> {
-    let (mut after, mut replayed) = (0, 0);
+    mut confirmed: impl FnMut(u64),
+) -> anyhow::Result<()> {
+    let mut after = 0;
     loop {
         let letters = store.next(after, filter, REPLAY_RECORDS, REPLAY_BYTES)?;
-        let Some(last) = letters.last() else { return Ok(replayed) };
+        let Some(last) = letters.last() else { return Ok(()) };
         after = last.summary.id;
-        let same_place = |one: &StoredLetter, next: &StoredLetter| {
-            let (one, next) = (&one.summary.origin, &next.summary.origin);
-            Destination::from(one) == Destination::from(next) && one.broker_type == next.broker_type
-        };
-        for group in letters.chunk_by(same_place) {
-            let Some(first) = group.first() else { continue };
-            let origin = &first.summary.origin;
-            let originals = group.iter().map(|letter| letter.original.clone()).collect();
-            replayer
-                .replay(&Destination::from(origin), &origin.broker_type, originals)
-                .await
-                .with_context(|| format!("replayed {replayed}, and then no more"))?;
-            // Only what the broker has confirmed.
+        let mut letters = letters.into_iter().peekable();
+        while let Some(first) = letters.next() {
+            let origin = first.summary.origin.clone();
+            let mut group = vec![first];
+            group.extend(iter::from_fn(|| {
+                letters.next_if(|next| is_of_one_queue(&next.summary.origin, &origin))
+            }));
             let ids: Vec<i64> = group.iter().map(|letter| letter.summary.id).collect();
-            store.remove(&ids)?;
-            replayed += ids.len();
-            progress.inc(ids.len() as u64);
+            match put_back(replayer, &origin, group).await {
+                // One of them: which, is seen when each goes alone.
+                Err(ReplayError::NotTaken(KeepError::Unsendable { .. })) => {
+                    for id in ids {
+                        let Some(letter) = store.get(id)? else { continue };
+                        let alone = put_back(replayer, &origin, vec![letter]).await;
+                        alone.with_context(|| format!("the dead letter {id} stays"))?;
+                        store.remove(&[id])?;
+                        confirmed(1);
+                    }
+                }
+                done => {
+                    done?;
+                    store.remove(&ids)?;
+                    confirmed(ids.len() as u64);
+                }
+            }
         }
     }
+}
+
+fn is_of_one_queue(one: &Origin, other: &Origin) -> bool {
+    Destination::from(one) == Destination::from(other) && one.broker_type == other.broker_type
+}
+
+/// Done when the broker has confirmed them.
+async fn put_back(
+    replayer: &mut Replayer,
+    origin: &Origin,
+    letters: Vec<StoredLetter>,
+) -> Result<(), ReplayError> {
+    let originals = letters.into_iter().map(|letter| letter.original).collect();
+    replayer.replay(&Destination::from(origin), &origin.broker_type, originals).await
 }
 
 fn progress(letters: u64) -> ProgressBar {

@@ -15,6 +15,9 @@ const FILTER_VARIABLE: &str = "GRISTMILL_LOG";
 /// says of both what there is to say.
 const FILTER_DEFAULT: &str = "info,lapin=off,wasmtime_wasi=off";
 
+/// Never logged, whatever the filter: messages that came back unroutable, with their bodies.
+const WITH_BODIES: &str = "lapin::returned_messages=off";
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -38,7 +41,8 @@ pub(crate) fn start(format: Format) -> anyhow::Result<()> {
     let filter = env::var(FILTER_VARIABLE).unwrap_or_else(|_unset| FILTER_DEFAULT.to_owned());
     let filter = EnvFilter::builder()
         .parse(&filter)
-        .with_context(|| format!("{FILTER_VARIABLE} is no filter, such as `info,lapin=debug`"))?;
+        .with_context(|| format!("{FILTER_VARIABLE} is no filter, such as `info,lapin=debug`"))?
+        .add_directive(WITH_BODIES.parse().context("a bug of this program")?);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

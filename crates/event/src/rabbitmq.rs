@@ -59,6 +59,8 @@ impl fmt::Debug for RabbitMqMessage {
 /// `None` means that the producer did not set the property, which the event shows as null. The
 /// broker reads only a few of them; the rest is whatever the producer wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct BasicProperties {
     /// MIME type of the body.
     pub content_type: Option<String>,
@@ -99,6 +101,7 @@ pub type HeaderTable = Vec<(String, HeaderValue)>;
 /// One value of a header table: what the AMQP 0-9-1 types mean, with RabbitMQ's reading of them. No two
 /// types become one, so that a message can be published again as it came.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum HeaderValue {
     /// `t`: true or false.
     Boolean(bool),
@@ -133,6 +136,7 @@ pub enum HeaderValue {
 /// A whole number of a header, in the type that its producer gave it. RabbitMQ has no unsigned integer of
 /// 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum HeaderInteger {
     /// `b`.
     I8(i8),

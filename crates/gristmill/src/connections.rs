@@ -7,6 +7,7 @@
 //! read for a mapping that is disabled, or a connection that nobody uses any more left open.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,15 @@ type Key = (String, String, Use);
 pub(crate) enum Connection {
     RabbitMq(Arc<RabbitMq>),
     ActiveMq(ActiveMq),
+}
+
+impl Connection {
+    async fn probe(&self) -> Result<(), SourceError> {
+        match self {
+            Connection::RabbitMq(broker) => broker.probe().await,
+            Connection::ActiveMq(broker) => broker.probe().await,
+        }
+    }
 }
 
 /// The connections of a host, each made when it is first asked for.
@@ -117,34 +127,22 @@ pub async fn probe_brokers(
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> Vec<ProbeError> {
     let mut connections = Connections::new(Arc::new(environment));
-    let mut separate = BTreeMap::new();
     let mut failures: Vec<ProbeError> = Vec::new();
+    // Whether each could be reached.
+    let mut probed = BTreeMap::new();
     for mapping in config.mappings.values().filter(|mapping| mapping.enabled) {
         let Some(broker) = config.brokers.get(&mapping.broker) else { continue };
         let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
-        let connection = connections.get(&mapping.broker, broker, virtual_host, Use::Consume);
-        if let Connection::ActiveMq(broker) = connection {
-            separate.insert(&mapping.broker, broker);
+        let mut get = |r#use| connections.get(&mapping.broker, broker, virtual_host, r#use);
+        if let Entry::Vacant(unknown) = probed.entry((&mapping.broker, virtual_host)) {
+            let failed = get(Use::Consume).probe().await.err();
+            unknown.insert(failed.is_none());
+            failures.extend(failed.map(ProbeError::from));
         }
-    }
-    let consuming = connections.take_unused();
-    let mut reached = true;
-    for connection in consuming {
-        let failed = connection.probe().await.err();
-        reached &= failed.is_none();
-        failures.extend(failed.map(ProbeError::from));
-    }
-    for broker in separate.into_values() {
-        failures.extend(broker.probe().await.err().map(ProbeError::from));
-    }
-    let to_queues = config.mappings.values().filter(|mapping| mapping.enabled && reached);
-    for mapping in to_queues {
         let OnFailure::Queue(queue) = &mapping.on_failure else { continue };
-        let Some(broker) = config.brokers.get(&mapping.broker) else { continue };
-        let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
         // ActiveMQ makes its queues when something goes there.
-        if let Connection::RabbitMq(broker) =
-            connections.get(&mapping.broker, broker, virtual_host, Use::Publish)
+        if probed.get(&(&mapping.broker, virtual_host)) == Some(&true)
+            && let Connection::RabbitMq(broker) = get(Use::Publish)
         {
             let place = broker.dead_letter_queue(queue);
             failures.extend(place.check().await.err().map(ProbeError::from));

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gristmill_activemq::ActiveMqPublisher;
-use gristmill_broker::{KeepError, Original};
+pub use gristmill_broker::KeepError;
+use gristmill_broker::Original;
 use gristmill_event::{Envelope, Message, Profile};
 use gristmill_mapping::OnFailure;
 use gristmill_rabbitmq::RabbitMqPublisher;

@@ -200,6 +200,12 @@ impl Batch {
         self.first_leaves.is_some_and(|at| at <= now)
     }
 
+    /// Whether there is such a delivery.
+    #[must_use]
+    pub fn has(&self, which: impl Fn(&Taken) -> bool) -> bool {
+        self.taken.iter().any(which)
+    }
+
     /// Takes deliveries out. Gives them, in queue order, and what is left of the batch, whose next
     /// event is another one.
     #[must_use]

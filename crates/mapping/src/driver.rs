@@ -30,6 +30,7 @@ use gristmill_broker::{
 };
 use gristmill_event::Envelope;
 use gristmill_invocation::Function;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, yield_now};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +73,8 @@ enum Happening {
     Received(Result<Received, SourceError>),
     Invoked(Result<Invoked, JoinError>),
     Kept(Result<(), KeepError>),
+    /// Somebody may have mended what kept dead letters from being kept.
+    Nudged,
     /// A batching window, a backoff or the drain has come to its end.
     TimePassed,
 }
@@ -112,6 +115,7 @@ pub(crate) struct Tools<'a, S, F> {
     pub(crate) telemetry: &'a Telemetry,
     pub(crate) hold: &'a dyn Hold,
     pub(crate) stop: &'a CancellationToken,
+    pub(crate) nudge: &'a Notify,
     pub(crate) source: &'a mut S,
     pub(crate) slots: &'a mut Slots<F>,
 }
@@ -123,6 +127,8 @@ pub(crate) struct Driver<'a, S, F> {
     telemetry: &'a Telemetry,
     hold: &'a dyn Hold,
     stop: &'a CancellationToken,
+    /// Shared with whoever wakes the mapping.
+    nudge: &'a Notify,
     source: &'a mut S,
     slots: &'a mut Slots<F>,
     epoch: Epoch,
@@ -148,13 +154,14 @@ pub(crate) struct Driver<'a, S, F> {
 impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     /// Takes over a source that has just subscribed.
     pub(crate) fn new(tools: Tools<'a, S, F>, epoch: Epoch) -> Self {
-        let Tools { settings, envelope, telemetry, hold, stop, source, slots } = tools;
+        let Tools { settings, envelope, telemetry, hold, stop, nudge, source, slots } = tools;
         Self {
             settings,
             envelope,
             telemetry,
             hold,
             stop,
+            nudge,
             source,
             slots,
             epoch,
@@ -204,10 +211,11 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
                 return ControlFlow::Break(Ended::InvocationLost(lost));
             }
             Happening::Kept(kept) => self.conclude_keeping(kept, now).await?,
+            Happening::Nudged => self.letters.wake(),
             Happening::TimePassed => self.pass_time(now).await?,
         }
         self.start_waiting(now).await?;
-        self.keep_letters(now);
+        self.keep_letters(now)?;
         self.finished(now)
     }
 
@@ -220,6 +228,7 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             () = self.stop.cancelled(), if !stopping => Happening::StopRequested,
             invoked = self.slots.next() => Happening::Invoked(invoked),
             kept = self.letters.next() => Happening::Kept(kept),
+            () = self.nudge.notified(), if self.letters.is_resting() => Happening::Nudged,
             received = self.source.receive() => Happening::Received(received),
             () = sleep_until_or_for_ever(wakes_at) => Happening::TimePassed,
         }

@@ -38,6 +38,10 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// messages were handled.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// A place for dead letters that has said nothing for so long may still be well: a broker that is short of
+/// memory says nothing, and what is handled here may be what helps it.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Why a mapping's work is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finished {
@@ -55,7 +59,7 @@ pub struct Ports {
     pub board: Arc<Board>,
     /// What remembers that the mapping must not go on.
     pub hold: Arc<dyn Hold>,
-    /// Ends a wait for the next try: somebody may have mended what was wrong.
+    /// Ends a wait for the next try, also of keeping dead letters: somebody may have mended what was wrong.
     pub nudge: Arc<Notify>,
 }
 
@@ -93,17 +97,22 @@ impl<S: Source, F: Function> Mapping<S, F> {
     ///
     /// Dropping the future ends every running invocation where it stands. Nothing is lost: what was
     /// not settled goes back to the broker with the source's channel.
-    pub async fn run(self, stop: CancellationToken) -> Finished {
+    pub async fn run(mut self, stop: CancellationToken) -> Finished {
         let telemetry = self.telemetry.clone();
         let patience = self.settings.drain_timeout + CLOSE_PATIENCE;
         let overdue = async {
             stop.cancelled().await;
             sleep(patience).await;
         };
+        let working = async {
+            let finished = self.live(&stop).await;
+            leave(&self.settings.give_up.on_failure).await;
+            finished
+        };
         telemetry.note(Change::Enable);
         // A drain ends by itself in time, unless a frozen broker takes neither settlements nor the
         // close. What is dropped then is the broker's as soon as it looks.
-        let finished = match select(pin!(self.live(stop.clone())), pin!(overdue)).await {
+        let finished = match select(pin!(working), pin!(overdue)).await {
             Either::Left((finished, _)) => finished,
             Either::Right(_) => {
                 telemetry.cut_short();
@@ -114,7 +123,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
         finished
     }
 
-    async fn live(mut self, stop: CancellationToken) -> Finished {
+    async fn live(&mut self, stop: &CancellationToken) -> Finished {
         let mut failures = 0;
         let mut kind = Backoff::RECONNECT;
         loop {
@@ -126,7 +135,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
                 Ok(epoch) => {
                     self.telemetry.subscribed(epoch);
                     let (since, before) = (Instant::now(), self.telemetry.handled_so_far());
-                    let ended = self.drive(epoch, &stop).await;
+                    let ended = self.drive(epoch, stop).await;
                     if since.elapsed() >= STEADY || self.telemetry.handled_so_far() > before {
                         failures = 1;
                     }
@@ -154,14 +163,18 @@ impl<S: Source, F: Function> Mapping<S, F> {
         }
     }
 
-    /// Subscribes, if dead letters can be kept: what is taken must be able to leave. Says what is in the
-    /// way, and gives what to do about it.
+    /// Subscribes, unless dead letters cannot be kept: what is taken must be able to leave. Says what is
+    /// in the way, and gives what to do about it.
     async fn subscribe(&mut self) -> Result<Epoch, Disposition> {
-        if let OnFailure::Keep(place) = &self.settings.give_up.on_failure
-            && let Err(error) = place.check().await
-        {
-            self.telemetry.not_subscribed(&error, error.disposition());
-            return Err(error.disposition());
+        if let OnFailure::Keep(place) = &self.settings.give_up.on_failure {
+            match timeout(CHECK_TIMEOUT, place.check()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    self.telemetry.not_subscribed(&error, error.disposition());
+                    return Err(error.disposition());
+                }
+                Err(_elapsed) => self.telemetry.keeping_is_slow(),
+            }
         }
         self.source.subscribe().await.map_err(|error| {
             self.telemetry.not_subscribed(&error, error.disposition());
@@ -181,6 +194,7 @@ impl<S: Source, F: Function> Mapping<S, F> {
             telemetry: &self.telemetry,
             hold: &*self.hold,
             stop,
+            nudge: &self.nudge,
             source: &mut self.source,
             slots: &mut self.slots,
         };
@@ -210,6 +224,13 @@ impl<S: Source, F: Function> Mapping<S, F> {
             Ended::InvocationLost(lost) => self.telemetry.invocation_lost(&lost),
         }
         None
+    }
+}
+
+async fn leave(on_failure: &OnFailure) {
+    if let OnFailure::Keep(place) = on_failure {
+        // A broker that takes longer notices the end of the connection by itself.
+        drop(timeout(CLOSE_TIMEOUT, place.close()).await);
     }
 }
 

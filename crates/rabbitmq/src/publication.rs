@@ -15,15 +15,13 @@
 //!
 //! What must never happen: a message that cannot be put on a queue because of what we say about it.
 
+use gristmill_broker::letter_headers::{CONDITION, ORIGINAL_EXPIRATION, RECORD, say};
 use gristmill_broker::{DeadLetter, KeepError, Original};
-use gristmill_event::{BasicProperties, HeaderTable, HeaderValue};
+use gristmill_event::BasicProperties;
 
 use crate::original::{self, Parts};
 use crate::translate;
 
-const CONDITION: &str = "gristmill-condition";
-const RECORD: &str = "gristmill-invocation-record";
-const ORIGINAL_EXPIRATION: &str = "gristmill-original-expiration";
 const ORIGINAL_USER_ID: &str = "gristmill-original-user-id";
 
 /// Headers that are not published again. RabbitMQ reads them by these very letters.
@@ -119,12 +117,6 @@ impl<'a> Publication<'a> {
         }
         properties
     }
-}
-
-/// Sets a header, in place of one that is there from an earlier time.
-fn say(headers: &mut HeaderTable, name: &str, text: &str) {
-    headers.retain(|(given, _)| given != name);
-    headers.push((name.to_owned(), HeaderValue::LongString(text.into())));
 }
 
 fn read<'a>(original: &'a Original, queue: &str) -> Result<Parts<'a>, KeepError> {

@@ -1,25 +1,14 @@
-//! What a host keeps on its own disk: dead letters.
+//! What a host keeps on its own disk: dead letters, and queues where there is no other broker.
 //!
-//! ```text
-//! mapping ─DeadLetter─▶ Keeper ─one transaction, synced─▶ dead-letters.sqlite3 ◀─ gristmill dead-letters
-//! ```
-//!
-//! The file is a database of SQLite, and this is the only crate that names the library. Several processes
-//! use it at once: the host, and whoever looks after the letters. Nothing in it is ever dropped to make
-//! room.
-//!
-//! What must never happen: a letter that is said to be kept and is not there after a crash, or one that
-//! vanishes without somebody having said so.
+//! They are in databases of SQLite, and this is the only crate that names the library.
 
 #![forbid(unsafe_code)]
 
-mod database;
+mod dead_letters;
+pub mod embedded;
 mod error;
-mod keeper;
-mod letters;
+mod sqlite;
 mod telemetry;
 
-pub use database::{Bounds, DeadLetterStore};
+pub use dead_letters::{Bounds, DeadLetterStore, Filter, Keeper, Origin, StoredLetter, Summary};
 pub use error::StoreError;
-pub use keeper::Keeper;
-pub use letters::{Filter, Origin, StoredLetter, Summary};

@@ -2,9 +2,17 @@
 
 use std::path::Path;
 
-use tracing::warn;
+use gristmill_broker::with_causes;
+use tracing::{error, warn};
+
+use crate::error::StoreError;
 
 pub(crate) fn aged(path: &Path, letters: usize) {
     let path = path.display();
     warn!(%path, letters, "dropped dead letters that were older than dead_letters_age_max");
+}
+
+pub(crate) fn queues_failed(error: &StoreError) {
+    let error = with_causes(error);
+    error!(%error, "an embedded broker lost its file; its subscriptions begin anew");
 }

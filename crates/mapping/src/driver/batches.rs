@@ -23,12 +23,11 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<S: Source, F: Function> Driver<'_, S, F> {
     /// Gives free slots to waiting batches, in queue order: one whose messages share a group with a
-    /// batch under way holds up those behind it.
+    /// batch under way, or with a record that is not kept yet, holds up those behind it.
     pub(super) async fn start_waiting(&mut self, now: Instant) -> ControlFlow<Ended> {
-        while !self.waits_for_letters()
-            && self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get()
-        {
-            if self.waiting.front().is_none_or(|batch| self.shares_group(batch)) {
+        while self.slots.running() + self.resting.len() < self.settings.maximum_concurrency.get() {
+            let is_held_up = |batch| self.waits_for_letters(batch) || self.shares_group(batch);
+            if self.waiting.front().is_none_or(is_held_up) {
                 break;
             }
             let Some(batch) = self.waiting.pop_front() else { break };
@@ -58,7 +57,8 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     }
 
     /// Starts an invocation, unless the broker might close the channel before it ends; of what follows
-    /// the batch, if its records have all left it.
+    /// the batch, if its records have all left it. What must not overtake a record that is not kept yet
+    /// waits.
     async fn start(&mut self, batch: Batch, now: Instant) -> ControlFlow<Ended> {
         let mut next = Some(batch);
         while let Some(mut batch) = next {
@@ -67,12 +67,24 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             }
             let behind = batch.take_behind();
             if let Some(batch) = self.without_leaving(batch, now).await? {
-                self.invoke(batch.followed_by(behind), now);
+                let batch = batch.followed_by(behind);
+                if self.waits_for_letters(&batch) {
+                    self.put_back(batch);
+                } else {
+                    self.invoke(batch, now);
+                }
                 break;
             }
             next = Batch::first_of(behind);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Has a batch wait for a slot again, in its old place.
+    fn put_back(&mut self, batch: Batch) {
+        let tag = |batch: &Batch| batch.first_token().map(|token| token.tag);
+        let place = self.waiting.partition_point(|waiting| tag(waiting) < tag(&batch));
+        self.waiting.insert(place, batch);
     }
 
     fn invoke(&mut self, batch: Batch, now: Instant) {
@@ -145,6 +157,9 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         condition: Condition,
         goes: impl Fn(&Taken) -> bool,
     ) -> ControlFlow<Ended, Option<Batch>> {
+        if !batch.has(&goes) {
+            return ControlFlow::Continue(Some(batch));
+        }
         let (failure, attempts) = (batch.failure().cloned(), batch.attempts());
         let arrived = batch.arrived();
         let (given_up, rest) = batch.split(self.envelope, goes);
@@ -259,15 +274,10 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         ControlFlow::Continue(rest)
     }
 
-    /// Goes on with what follows in the slot of a batch that is settled, or will be when its dead
-    /// letters are kept.
+    /// Goes on with what follows a batch that is settled, or will be when its dead letters are kept.
     async fn follow(&mut self, behind: Vec<Batch>, now: Instant) -> ControlFlow<Ended> {
         match Batch::first_of(behind) {
             None => ControlFlow::Continue(()),
-            Some(next) if self.waits_for_letters() => {
-                self.waiting.push_front(next);
-                ControlFlow::Continue(())
-            }
             Some(next) => self.start(next, now).await,
         }
     }

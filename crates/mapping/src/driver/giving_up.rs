@@ -6,13 +6,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_broker::{Delivery, DeliveryToken, Disposition, KeepError, Settlement, Source};
+use gristmill_broker::{
+    Delivery, DeliveryToken, Disposition, KeepError, Settlement, Source, SourceError,
+};
 use gristmill_invocation::Function;
 use tokio::time::{Instant, timeout};
 
-use super::letters::{Group, Letter};
+use super::letters::{Group, Letter, OriginalMissing};
 use super::{Because, Driver, Ended, Phase, unix_now_ms};
 use crate::backoff::Backoff;
+use crate::batcher::Batch;
 use crate::hold::Impasse;
 use crate::record::Reason;
 use crate::settings::OnFailure;
@@ -44,12 +47,15 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         ControlFlow::Continue(())
     }
 
-    /// Has given-up records kept, unless that is under way.
-    pub(super) fn keep_letters(&mut self, now: Instant) {
-        let OnFailure::Keep(place) = &self.settings.give_up.on_failure else { return };
+    /// Has given-up records kept, unless that is under way. A source that does not have one any more has
+    /// ended the epoch, or must: so that the broker hands it over again.
+    pub(super) fn keep_letters(&mut self, now: Instant) -> ControlFlow<Ended> {
+        let OnFailure::Keep(place) = &self.settings.give_up.on_failure else {
+            return ControlFlow::Continue(());
+        };
         let (place, telemetry) = (Arc::clone(place), self.telemetry.clone());
         let source = &*self.source;
-        self.letters.take_up(
+        let taken_up = self.letters.take_up(
             self.settings,
             now,
             &|token, message| source.original(token, message),
@@ -66,6 +72,14 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
                 })
             },
         );
+        match taken_up {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(OriginalMissing) => {
+                let queue = self.settings.queue.clone();
+                let reason = "the client no longer has a message that was given up".to_owned();
+                ControlFlow::Break(Ended::SourceLost(SourceError::Lost { queue, reason }))
+            }
+        }
     }
 
     /// Acks what is kept; and what is not, is tried again.
@@ -84,12 +98,11 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             }
             Err(error) => error,
         };
-        let failures = self.letters.failed();
         let (backoff, is_refused) = match error.disposition() {
             Disposition::Reconnect => (Backoff::RECONNECT, false),
             Disposition::Stop(_) => (Backoff::PROBE, true),
         };
-        let wait = backoff.wait(failures, fastrand::f64());
+        let wait = backoff.wait(self.letters.failed(backoff), fastrand::f64());
         self.telemetry.not_kept(&error, wait);
         match self.phase {
             Phase::Finishing { because: Because::Refused, .. } | Phase::Taking => {
@@ -112,9 +125,11 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         }
     }
 
-    /// Whether what is not kept yet holds up the batches behind it: where there is an order to keep.
-    pub(super) fn waits_for_letters(&self) -> bool {
-        self.settings.maximum_concurrency.get() == 1 && !self.letters.is_empty()
+    /// Whether what is not kept yet holds up a batch: where there is an order to keep, that of the queue
+    /// or of a group.
+    pub(super) fn waits_for_letters(&self, batch: &Batch) -> bool {
+        let keeps_order = self.settings.maximum_concurrency.get() == 1;
+        keeps_order && !self.letters.is_empty() || self.letters.share_group(batch.groups())
     }
 
     /// When the broker has waited for long enough for what is not kept; `None` if it waits for ever.

@@ -41,13 +41,19 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..30)
 }
 
+/// Some messages belong to a group, by their last digit.
+fn group_of(body: &str) -> Option<&str> {
+    body.get(3..).filter(|digit| ["1", "2", "3"].contains(digit))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn every_message_is_handled_or_kept_and_with_concurrency_1_in_order(
+    fn every_message_is_handled_or_kept_and_what_has_an_order_keeps_it(
         acts in acts(),
         outcomes in prop::collection::vec((0u8..4, 0u64..3_000), 1..40),
         most_at_once in 1usize..5,
+        bisects: bool,
     ) {
         let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
@@ -65,6 +71,7 @@ proptest! {
             let adjust = |settings: &mut Settings| {
                 place.set(settings);
                 concurrency(most_at_once)(settings);
+                settings.bisect_batch_on_function_error = bisects;
             };
             let line = Line::start(function, adjust, &[]);
             let mut published = 0;
@@ -72,7 +79,13 @@ proptest! {
                 match act {
                     Act::Publish(count) => {
                         for number in published..published + count {
-                            publish(&line.broker, &[&format!("{number:04}")]);
+                            let body = format!("{number:04}");
+                            match group_of(&body) {
+                                Some(group) => {
+                                    line.broker.publish_in_group(QUEUE, group, body.clone().into_bytes());
+                                }
+                                None => publish(&line.broker, &[&body]),
+                            }
                         }
                         published += count;
                     }
@@ -93,6 +106,10 @@ proptest! {
             let handled = handled.flat_map(|call| call.bodies).chain(place.bodies());
             let handled: BTreeSet<_> = handled.collect();
             assert_eq!(handled.len(), published, "each was in a call that succeeded, or is kept");
+            for group in ["1", "2", "3"] {
+                let of_group = acked.iter().filter(|body| group_of(body) == Some(group));
+                assert!(of_group.is_sorted(), "group {group} acked in order: {acked:?}");
+            }
             if most_at_once == 1 {
                 assert!(acked.is_sorted(), "acked in order: {acked:?}");
             }

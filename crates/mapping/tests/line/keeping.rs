@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::place::{Answer, Place};
 use crate::support::{LONG, Line, QUEUE, Scripted, concurrency, fails, publish, succeeds, texts};
 
-fn fails_on(body: &'static str) -> Arc<Scripted> {
+pub(crate) fn fails_on(body: &'static str) -> Arc<Scripted> {
     Scripted::new(
         move |_, bodies| {
             if bodies.iter().any(|given| given == body) { fails() } else { succeeds() }
@@ -23,7 +23,7 @@ fn fails_on(body: &'static str) -> Arc<Scripted> {
 }
 
 /// Each record alone, given up after its first try.
-fn singly(place: &Arc<Place>) -> impl FnOnce(&mut Settings) + use<> {
+pub(crate) fn singly(place: &Arc<Place>) -> impl FnOnce(&mut Settings) + use<> {
     let place = Arc::clone(place);
     move |settings| {
         settings.batch.records_max = NonZeroUsize::MIN;
@@ -32,7 +32,7 @@ fn singly(place: &Arc<Place>) -> impl FnOnce(&mut Settings) + use<> {
     }
 }
 
-async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
             sleep(Duration::from_millis(10)).await;
@@ -58,8 +58,9 @@ async fn what_is_given_up_is_kept_with_its_record_and_acked() {
     assert_eq!(record["MQBatchInfo"]["batchSize"], 2);
     assert_eq!(record["MQBatchInfo"]["lastError"], "the handler answered: no");
     assert_eq!(record["responseContext"]["functionError"], "Unhandled");
-    assert_eq!(place.asked(), 1, "together");
+    assert_eq!((place.asked(), place.closed()), (1, 0), "together");
     line.stop().await;
+    assert_eq!(place.closed(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,6 +197,56 @@ async fn without_its_place_a_mapping_takes_nothing_until_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_that_says_nothing_keeps_no_mapping_from_its_queue() {
+    let place = Place::new(Answer::Waits);
+    let line = Line::start(fails_on("bad"), singly(&place), &["a", "bad"]);
+    let problem = |problem: &str| problem.contains("given-up messages are not kept yet");
+    line.status(|status| problem(&status.last_processing_result())).await;
+    assert_eq!(line.acked(1).await, ["a"]);
+    until(|| place.asked() == 1).await;
+    place.tell(Answer::Keeps);
+    assert_eq!(line.acked(2).await, ["a", "bad"]);
+    line.stop().await;
+}
+
+/// The time until a place is asked once more.
+async fn until_asked_again(place: &Place) -> Duration {
+    let (began, asked) = (Instant::now(), place.asked());
+    until(|| place.asked() > asked).await;
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_place_was_long_away_is_looked_at_again_soon() {
+    let place = Place::new(Answer::Keeps);
+    let line = Line::start(fails_on("bad"), singly(&place), &[]);
+    line.status(|status| status.subscribed).await;
+    place.tell(Answer::Away);
+    publish(&line.broker, &["bad"]);
+    until(|| place.asked() > 10).await;
+    place.tell(Answer::Refuses);
+    line.status(|status| status.state == State::Disabled).await;
+    let wait = until_asked_again(&place).await;
+    assert!(wait < Duration::from_secs(6), "{wait:?}");
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nudge_ends_the_rest_after_a_refusal() {
+    let place = Place::new(Answer::Refuses);
+    let line = Line::start(fails_on("bad"), singly(&place), &["bad"]);
+    until(|| place.asked() > 6).await;
+    let wait = until_asked_again(&place).await;
+    assert!(wait > Duration::from_secs(100), "{wait:?}");
+    place.tell(Answer::Keeps);
+    let mended = Instant::now();
+    line.nudge.notify_one();
+    line.acked(1).await;
+    assert!(mended.elapsed() < Duration::from_secs(1), "{:?}", mended.elapsed());
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_what_is_being_kept_and_gives_back_what_was_refused() {
     for (answer, kept) in [(Answer::Waits, true), (Answer::Refuses, false), (Answer::Away, false)] {
         let place = Place::new(Answer::Keeps);
@@ -290,7 +341,7 @@ async fn if_it_cannot_be_kept_either_the_mapping_is_held_and_the_message_stays()
         line.until(|broker| broker.unsettled(QUEUE) > 0).await;
         line.broker.cut_connections();
         let (broker, finished) = line.end().await;
-        assert_eq!(finished, Finished::Held);
+        assert_eq!((finished, place.closed()), (Finished::Held, 1));
         let sentence = hold.sentence().unwrap();
         assert!(sentence.contains("taken the message without messageId back 2 times"));
         assert_eq!(board.status().state, State::Disabled);

@@ -5,9 +5,11 @@
 mod answers;
 mod chaos;
 mod drain;
+mod forgetful;
 mod keeping;
 mod limits;
 mod loss;
+mod overtaking;
 mod partly;
 mod place;
 mod retry;

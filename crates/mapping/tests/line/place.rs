@@ -1,5 +1,7 @@
 //! A place for dead letters that does as it is told.
 
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping, SourceError};
@@ -28,6 +30,7 @@ pub(crate) struct Place {
     answer: Mutex<Answer>,
     kept: Mutex<Vec<DeadLetter>>,
     asked: Mutex<usize>,
+    closed: Mutex<usize>,
     told: Notify,
 }
 
@@ -37,6 +40,7 @@ impl Place {
             answer: Mutex::new(answer),
             kept: Mutex::default(),
             asked: Mutex::default(),
+            closed: Mutex::default(),
             told: Notify::new(),
         })
     }
@@ -56,6 +60,11 @@ impl Place {
         *self.asked.lock().unwrap()
     }
 
+    /// How often it was closed.
+    pub(crate) fn closed(&self) -> usize {
+        *self.closed.lock().unwrap()
+    }
+
     /// The bodies that it keeps, in order.
     pub(crate) fn bodies(&self) -> Vec<String> {
         let kept = self.kept.lock().unwrap();
@@ -69,8 +78,18 @@ impl Place {
         kept.iter().map(|letter| serde_json::from_str(&letter.record).unwrap()).collect()
     }
 
-    fn answer(&self) -> Answer {
-        *self.answer.lock().unwrap()
+    /// How it answers now, once it says something.
+    async fn answer(&self) -> Answer {
+        loop {
+            let told = self.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            let answer = *self.answer.lock().unwrap();
+            if answer != Answer::Waits {
+                return answer;
+            }
+            told.await;
+        }
     }
 }
 
@@ -89,7 +108,7 @@ fn error(answer: Answer) -> KeepError {
 impl DeadLetters for Place {
     fn check(&self) -> Keeping<'_> {
         Box::pin(async {
-            match self.answer() {
+            match self.answer().await {
                 answer @ (Answer::Away | Answer::Missing) => Err(error(answer)),
                 Answer::Keeps | Answer::Refuses | Answer::Waits => Ok(()),
             }
@@ -99,20 +118,20 @@ impl DeadLetters for Place {
     fn keep(&self, letters: Vec<DeadLetter>) -> Keeping<'_> {
         Box::pin(async {
             *self.asked.lock().unwrap() += 1;
-            loop {
-                let told = self.told.notified();
-                tokio::pin!(told);
-                told.as_mut().enable();
-                match self.answer() {
-                    Answer::Waits => told.await,
-                    Answer::Keeps => break,
-                    answer @ (Answer::Away | Answer::Refuses | Answer::Missing) => {
-                        return Err(error(answer));
-                    }
+            match self.answer().await {
+                Answer::Keeps => {
+                    self.kept.lock().unwrap().extend(letters);
+                    Ok(())
+                }
+                answer @ (Answer::Away | Answer::Refuses | Answer::Missing | Answer::Waits) => {
+                    Err(error(answer))
                 }
             }
-            self.kept.lock().unwrap().extend(letters);
-            Ok(())
         })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        *self.closed.lock().unwrap() += 1;
+        Box::pin(ready(()))
     }
 }

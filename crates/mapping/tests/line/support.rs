@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gristmill_broker::fake::FakeBroker;
+use gristmill_broker::Source;
+use gristmill_broker::fake::{FakeBroker, FakeSource};
 use gristmill_event::{BasicProperties, EVENT_BYTES_MAX, Envelope};
 use gristmill_invocation::{Function, Invocation, Outcome, Report};
 use gristmill_mapping::backoff::Backoff;
@@ -152,9 +153,19 @@ impl Line {
         function: Arc<Scripted>,
         adjust: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::start_from(broker, |source| source, function, adjust)
+    }
+
+    /// With something around the source.
+    pub(crate) fn start_from<S: Source>(
+        broker: FakeBroker,
+        around: impl FnOnce(FakeSource) -> S,
+        function: Arc<Scripted>,
+        adjust: impl FnOnce(&mut Settings),
+    ) -> Self {
         let mut settings = settings();
         adjust(&mut settings);
-        let source = broker.source(QUEUE, settings.prefetch.get());
+        let source = around(broker.source(QUEUE, settings.prefetch.get()));
         let (board, hold) = (Arc::<Board>::default(), Arc::<Held>::default());
         let nudge = Arc::<Notify>::default();
         let ports = Ports {

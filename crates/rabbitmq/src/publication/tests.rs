@@ -1,7 +1,7 @@
 //! What fits into a frame, to the byte.
 
 use gristmill_broker::{Disposition, StopCode};
-use gristmill_event::RabbitMqMessage;
+use gristmill_event::{HeaderValue, RabbitMqMessage};
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Each mapping has its own bound, nothing is dropped to keep it, and only what is too old leaves.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gristmill_broker::{DeadLetter, KeepError};
 use gristmill_store::{Bounds, Filter};
@@ -26,7 +26,7 @@ fn what_does_not_fit_is_refused_whole_and_others_are_not() {
     kept.remove(&[1]).unwrap();
     check(&orders).unwrap();
     keep(&orders, some(5)).unwrap();
-    let of_orders = Filter { mapping: Some("orders".to_owned()), ids: None };
+    let of_orders = Filter { mapping: Some("orders".to_owned()), ..Filter::default() };
     assert_eq!(kept.count(&of_orders).unwrap(), 9);
 }
 
@@ -48,14 +48,48 @@ fn the_disk_gets_back_what_removed_letters_took() {
 }
 
 #[test]
+fn what_is_larger_than_the_bound_is_kept_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = store(folder.path(), Bounds { bytes_max: 100_000, age_max: None });
+    let keeper = kept.keeper(origin("orders"));
+    keep(&keeper, vec![letter(0, vec![0; 200_000])]).unwrap();
+    assert!(is_full(keep(&keeper, vec![letter(1, vec![])])));
+    kept.remove(&[1]).unwrap();
+    check(&keeper).unwrap();
+}
+
+/// A letter that was given up so many hours ago.
+fn aged(id: usize, hours: u64, body: Vec<u8>) -> DeadLetter {
+    let age = Duration::from_secs(3600 * hours);
+    let given_up_at = SystemTime::UNIX_EPOCH.elapsed().unwrap().saturating_sub(age);
+    let given_up_at_ms = u64::try_from(given_up_at.as_millis()).unwrap();
+    DeadLetter { given_up_at_ms, ..letter(id, body) }
+}
+
+#[test]
 fn what_is_too_old_leaves_with_the_next_letter() {
     let folder = tempfile::tempdir().unwrap();
-    let hour = Duration::from_secs(3600);
-    let kept = store(folder.path(), Bounds { bytes_max: u64::MAX, age_max: Some(hour) });
+    let age_max = Some(Duration::from_secs(3600 * 24));
+    let kept = store(folder.path(), Bounds { bytes_max: u64::MAX, age_max });
     let keeper = kept.keeper(origin("orders"));
-    let at = |id, given_up_at_ms| vec![DeadLetter { given_up_at_ms, ..letter(id, vec![]) }];
-    keep(&keeper, at(0, 1_000)).unwrap();
-    keep(&keeper, at(1, 2_000)).unwrap();
-    keep(&keeper, at(2, 3_601_500)).unwrap();
-    assert_eq!(message_ids(&kept), [1, 2]);
+    let letters = [(0, 30), (1, 20), (2, 0)].map(|(id, hours)| aged(id, hours, vec![]));
+    keep(&keeper, letters.into()).unwrap();
+    assert_eq!(message_ids(&kept), [0, 1, 2]);
+    keep(&keeper, vec![aged(3, 0, vec![])]).unwrap();
+    assert_eq!(message_ids(&kept), [1, 2, 3]);
+}
+
+#[test]
+fn a_full_store_gets_room_by_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let age_max = Some(Duration::from_secs(3600));
+    let kept = store(folder.path(), Bounds { bytes_max: 100_000, age_max });
+    let keeper = kept.keeper(origin("orders"));
+    keep(&keeper, vec![aged(0, 0, vec![0; 60_000])]).unwrap();
+    assert!(is_full(keep(&keeper, vec![aged(1, 0, vec![0; 60_000])])));
+    assert!(is_full(check(&keeper)));
+    kept.remove(&[1]).unwrap();
+    keep(&keeper, vec![aged(2, 2, vec![0; 60_000])]).unwrap();
+    check(&keeper).unwrap();
+    assert!(message_ids(&kept).is_empty());
 }

@@ -55,13 +55,7 @@ fn check(keeper: &Keeper) -> Result<(), KeepError> {
 }
 
 fn list(store: &DeadLetterStore, filter: &Filter) -> Vec<Summary> {
-    let mut letters = Vec::new();
-    let show = |summary| {
-        letters.push(summary);
-        true
-    };
-    store.list(filter, show).unwrap();
-    letters
+    store.list(0, filter, usize::MAX).unwrap()
 }
 
 fn message_ids(store: &DeadLetterStore) -> Vec<usize> {
@@ -91,7 +85,7 @@ fn what_is_kept_is_there_as_it_was_in_order() {
         let whole = seen.get(letter.id).unwrap().unwrap();
         assert_eq!((&whole.summary, &whole.original.0), (letter, body));
     }
-    let of_mail = Filter { mapping: Some("mail".to_owned()), ids: None };
+    let of_mail = Filter { mapping: Some("mail".to_owned()), ..Filter::default() };
     assert_eq!((list(&seen, &of_mail).len(), seen.count(&of_mail).unwrap()), (1, 1));
     assert_eq!(seen.get(7).unwrap(), None);
 }
@@ -109,6 +103,10 @@ fn letters_are_given_out_in_batches_and_no_number_is_used_twice() {
     assert_eq!(ids(0, 3, u64::MAX), [1, 2, 3]);
     assert_eq!(ids(3, 100, 15_000), [4, 5]);
     assert_eq!(ids(8, 100, 1), [9], "one at least");
+    let until_9 = Filter { id_max: Some(9), ..Filter::default() };
+    assert_eq!(kept.next(7, &until_9, 100, u64::MAX).unwrap().len(), 2);
+    assert_eq!(kept.list(7, &until_9, 1).unwrap()[0].id, 8);
+    assert_eq!(kept.newest_id().unwrap(), 10);
     assert_eq!(kept.remove(&[10, 10, 99]).unwrap(), 1);
     assert!(ids(9, 100, 1).is_empty());
     keep(&keeper, vec![letter(10, vec![])]).unwrap();
@@ -121,6 +119,7 @@ fn to_read_a_store_that_is_not_there_makes_none() {
     let missing = store(folder.path(), UNBOUNDED);
     assert!(list(&missing, &Filter::default()).is_empty());
     assert_eq!((missing.get(1).unwrap(), missing.remove(&[1]).unwrap()), (None, 0));
+    assert_eq!(missing.newest_id().unwrap(), 0);
     missing.shrink().unwrap();
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }

@@ -81,3 +81,33 @@ fn a_file_that_lost_its_end_says_so_and_is_not_written_to() {
     };
     assert!(said.contains("it is damaged: move it away"), "{said}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_moved_away_gets_no_more_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = store(folder.path(), UNBOUNDED);
+    let keeper = kept.keeper(origin("orders"));
+    keep(&keeper, vec![letter(1, vec![])]).unwrap();
+    let away = tempfile::tempdir_in(folder.path()).unwrap();
+    for file in folder.path().read_dir().unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            fs::rename(file.path(), away.path().join(file.file_name())).unwrap();
+        }
+    }
+    keep(&keeper, vec![letter(2, vec![])]).unwrap();
+    assert_eq!(message_ids(&kept), [2]);
+    assert_eq!(message_ids(&store(away.path(), UNBOUNDED)), [1]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_looked_at_is_not_called_empty() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    // Fails for root too, to whom no folder is closed.
+    symlink("loop", folder.path().join("loop")).unwrap();
+    let kept = store(&folder.path().join("loop"), UNBOUNDED);
+    assert!(kept.get(1).unwrap_err().to_string().contains("make its folder"));
+}

@@ -1,11 +1,15 @@
 //! What somebody who looks after the letters sees and does. Blocks; not for threads that do I/O.
 
 use gristmill_broker::Original;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Params, Row};
 use serde_json::Value;
 
-use crate::database::DeadLetterStore;
+use super::DeadLetterStore;
 use crate::error::StoreError;
+use crate::sqlite;
+
+/// What is given back to the disk at once: 4 MiB.
+const SHRINK_PAGES: u32 = 1_024;
 
 /// Where a letter comes from, which its event is made of and where it goes back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,37 +76,47 @@ pub struct Filter {
     pub mapping: Option<String>,
     /// Only these.
     pub ids: Option<Vec<i64>>,
+    /// Only those up to this one: not what comes meanwhile.
+    pub id_max: Option<i64>,
 }
 
 const COLUMNS: &str = "id, given_up_at_ms, mapping, broker, broker_type, queue, virtual_host, function, arn, \
                        event_profile, condition, message_id, record, bytes";
 
 const WHICH: &str = "id > ?1 AND (?2 IS NULL OR mapping = ?2) \
-                     AND (?3 IS NULL OR id IN (SELECT value FROM json_each(?3)))";
+                     AND (?3 IS NULL OR id IN (SELECT value FROM json_each(?3))) \
+                     AND (?4 IS NULL OR id <= ?4)";
 
 impl DeadLetterStore {
-    /// Shows letters, oldest first, until `show` says that it has seen enough.
+    /// The letters that follow one of a number, oldest first: at most so many.
     ///
     /// # Errors
     ///
     /// [`StoreError`]. A store that is not there yet is empty, and stays so.
     pub fn list(
         &self,
+        after_id: i64,
         filter: &Filter,
-        mut show: impl FnMut(Summary) -> bool,
-    ) -> Result<(), StoreError> {
+        letters_max: usize,
+    ) -> Result<Vec<Summary>, StoreError> {
         self.read(|connection| {
             let select = format!("SELECT {COLUMNS} FROM dead_letter WHERE {WHICH} ORDER BY id");
             let mut select = connection.prepare(&select)?;
-            let mut rows = select.query(params![0, filter.mapping, filter.ids_json()])?;
-            while let Some(row) = rows.next()? {
-                if !show(summary(row)?) {
-                    break;
-                }
-            }
-            Ok(())
+            let rows = select.query_map(filter.params(after_id), summary)?;
+            rows.take(letters_max).collect()
         })
         .map(Option::unwrap_or_default)
+    }
+
+    /// The number of the newest letter; 0 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`list`](Self::list).
+    pub fn newest_id(&self) -> Result<i64, StoreError> {
+        let newest = "SELECT coalesce(max(id), 0) FROM dead_letter";
+        self.read(|connection| connection.query_row(newest, [], |row| row.get(0)))
+            .map(Option::unwrap_or_default)
     }
 
     /// One letter; `None` if there is none of this number.
@@ -123,8 +137,7 @@ impl DeadLetterStore {
     pub fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
         let count = self.read(|connection| {
             let count = format!("SELECT count(*) FROM dead_letter WHERE {WHICH}");
-            let chosen = params![0, filter.mapping, filter.ids_json()];
-            connection.query_row(&count, chosen, |row| row.get::<_, i64>(0))
+            connection.query_row(&count, filter.params(0), |row| row.get::<_, i64>(0))
         })?;
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
@@ -146,7 +159,7 @@ impl DeadLetterStore {
             let select =
                 format!("SELECT {COLUMNS}, original FROM dead_letter WHERE {WHICH} ORDER BY id");
             let mut select = connection.prepare(&select)?;
-            let mut rows = select.query(params![after_id, filter.mapping, filter.ids_json()])?;
+            let mut rows = select.query(filter.params(after_id))?;
             let (mut letters, mut bytes) = (Vec::new(), 0_u64);
             while letters.len() < records_max && bytes < bytes_max {
                 let Some(row) = rows.next()? else { break };
@@ -171,17 +184,16 @@ impl DeadLetterStore {
         self.read(|connection| connection.execute(remove, [&ids])).map(Option::unwrap_or_default)
     }
 
-    /// Gives the disk back what removed letters took.
+    /// Gives the disk back what removed letters took, bit by bit, so that nobody has to wait for it.
     ///
     /// # Errors
     ///
     /// As for [`list`](Self::list).
     pub fn shrink(&self) -> Result<(), StoreError> {
         self.read(|connection| {
-            // Each step frees one page.
-            let mut vacuum = connection.prepare("PRAGMA incremental_vacuum")?;
-            let mut pages = vacuum.query([])?;
-            while pages.next()?.is_some() {}
+            while sqlite::empty_pages(connection)? > 0 {
+                sqlite::shrink(connection, SHRINK_PAGES)?;
+            }
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         })
         .map(Option::unwrap_or_default)
@@ -193,7 +205,7 @@ impl DeadLetterStore {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         let file = &self.file;
-        if !file.is_there() {
+        if !file.may_be_there() {
             return Ok(None);
         }
         file.with(|connection| {
@@ -203,8 +215,10 @@ impl DeadLetterStore {
 }
 
 impl Filter {
-    fn ids_json(&self) -> Option<String> {
-        self.ids.as_ref().map(|ids| serde_json::json!(ids).to_string())
+    /// What `WHICH` asks for.
+    fn params(&self, after_id: i64) -> impl Params {
+        let ids = self.ids.as_ref().map(|ids| serde_json::json!(ids).to_string());
+        (after_id, self.mapping.clone(), ids, self.id_max)
     }
 }
 

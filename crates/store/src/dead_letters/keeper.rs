@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping};
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::task::spawn_blocking;
 
-use crate::database::{Failure, File};
+use super::{Failure, File, Origin, WHAT};
 use crate::error::Fault;
-use crate::letters::Origin;
 use crate::telemetry;
 
 /// About what a row takes beside the message and the record.
@@ -48,7 +48,7 @@ impl Keeper {
 
     fn lost(&self, error: tokio::task::JoinError) -> KeepError {
         let (path, advice) = (self.file.path.clone(), "this is a bug of the host");
-        KeepError::Store { path, advice, source: Box::new(error) }
+        KeepError::Store { what: WHAT, path, advice, source: Box::new(error) }
     }
 }
 
@@ -56,21 +56,19 @@ impl DeadLetters for Keeper {
     /// Writes something, as a disk that takes no more is noticed by nothing else.
     fn check(&self) -> Keeping<'_> {
         self.work(|file, origin, refused_bytes| {
-            file.with(|connection| {
-                let held = held(connection, origin).map_err(|error| file.failure(error))?;
-                room(file, held, refused_bytes.load(Ordering::Relaxed))?;
-                connection
-                    .execute("UPDATE checked SET times = times + 1", [])
-                    .map_err(|error| file.failure(error))?;
-                Ok(())
-            })
+            let more = refused_bytes.load(Ordering::Relaxed);
+            let checked = |making: &Connection| {
+                making.execute("UPDATE checked SET times = times + 1", []).map(drop)
+            };
+            file.with(|connection| file.write(connection, origin, more, checked))
         })
     }
 
     fn keep(&self, letters: Vec<DeadLetter>) -> Keeping<'_> {
         self.work(move |file, origin, refused_bytes| {
             let bytes = letters.iter().map(size).sum();
-            let kept = file.with(|connection| keep(file, connection, origin, &letters, bytes));
+            let inserted = |keeping: &Connection| insert(keeping, origin, &letters);
+            let kept = file.with(|connection| file.write(connection, origin, bytes, inserted));
             let refused = matches!(kept, Err(KeepError::StoreFull { .. }));
             refused_bytes.store(if refused { bytes } else { 0 }, Ordering::Relaxed);
             kept
@@ -89,41 +87,44 @@ fn size(letter: &DeadLetter) -> u64 {
     (letter.original.0.len() + letter.record.len()) as u64 + ROW_BYTES
 }
 
-fn room(file: &File, held_bytes: u64, more: u64) -> Result<(), KeepError> {
-    let bytes_max = file.bounds.bytes_max;
-    if held_bytes.saturating_add(more) > bytes_max {
-        return Err(KeepError::StoreFull { path: file.path.clone(), held_bytes, bytes_max });
+impl File {
+    /// Writes something that takes so many bytes, if there is room for it when what is too old has left.
+    fn write(
+        &self,
+        connection: &mut Connection,
+        origin: &Origin,
+        more: u64,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), KeepError> {
+        let failed = |error: rusqlite::Error| self.failure(Fault::from(error));
+        let writing =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let aged = drop_aged(self.bounds.age_max, &writing).map_err(failed)?;
+        let room = self.room(held(&writing, origin).map_err(failed)?, more);
+        if room.is_ok() {
+            write(&writing).map_err(failed)?;
+        }
+        writing.commit().map_err(failed)?;
+        if aged > 0 {
+            telemetry::aged(&self.path, aged);
+        }
+        room
     }
-    Ok(())
+
+    /// What is larger than the bound fits when it is alone: it would never be kept otherwise.
+    fn room(&self, held_bytes: u64, more: u64) -> Result<(), KeepError> {
+        let bytes_max = self.bounds.bytes_max;
+        if held_bytes > 0 && held_bytes.saturating_add(more) > bytes_max {
+            return Err(KeepError::StoreFull { path: self.path.clone(), held_bytes, bytes_max });
+        }
+        Ok(())
+    }
 }
 
 fn held(connection: &Connection, origin: &Origin) -> rusqlite::Result<u64> {
     let sum = "SELECT coalesce(sum(bytes), 0) FROM held WHERE mapping = ?1";
     let bytes: i64 = connection.query_row(sum, [&origin.mapping], |row| row.get(0))?;
     Ok(u64::try_from(bytes).unwrap_or(0))
-}
-
-fn keep(
-    file: &File,
-    connection: &mut Connection,
-    origin: &Origin,
-    letters: &[DeadLetter],
-    bytes: u64,
-) -> Result<(), KeepError> {
-    let failed = |error: rusqlite::Error| file.failure(Fault::from(error));
-    let keeping =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let now_ms = letters.iter().map(|letter| letter.given_up_at_ms).max().unwrap_or(0);
-    let aged = drop_aged(file, &keeping, now_ms).map_err(failed)?;
-    let fits = room(file, held(&keeping, origin).map_err(failed)?, bytes);
-    if fits.is_ok() {
-        insert(&keeping, origin, letters).map_err(failed)?;
-    }
-    keeping.commit().map_err(failed)?;
-    if aged > 0 {
-        telemetry::aged(&file.path, aged);
-    }
-    fits
 }
 
 fn insert(
@@ -157,9 +158,10 @@ fn insert(
     Ok(())
 }
 
-fn drop_aged(file: &File, connection: &Connection, now_ms: u64) -> rusqlite::Result<usize> {
-    let Some(age_max) = file.bounds.age_max else { return Ok(0) };
-    let age_max_ms = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
-    let oldest = i64::try_from(now_ms.saturating_sub(age_max_ms)).unwrap_or(i64::MAX);
-    connection.execute("DELETE FROM dead_letter WHERE given_up_at_ms < ?1", [oldest])
+fn drop_aged(age_max: Option<Duration>, connection: &Connection) -> rusqlite::Result<usize> {
+    let Some(age_max) = age_max else { return Ok(0) };
+    let age_max_ms = i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX);
+    let aged = "DELETE FROM dead_letter
+                WHERE given_up_at_ms < CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?1";
+    connection.execute(aged, [age_max_ms])
 }

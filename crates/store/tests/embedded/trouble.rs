@@ -1,0 +1,82 @@
+//! What can be wrong with the file, each with what to do about it; and that it goes on when it is mended.
+
+use std::fs;
+
+use gristmill_broker::{Disposition, Source, StopCode};
+
+use super::{QUEUE, bodies, broker, message, publish, ready, subscribed, take, wait_for};
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_told_to_everybody_and_used_when_it_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("queues.sqlite3");
+    fs::write(&file, "no database at all, but long enough to be read as one".repeat(100)).unwrap();
+    let broker = broker(folder.path());
+    let mut source = broker.source(QUEUE, 10);
+    let refused = source.subscribe().await.unwrap_err();
+    assert_eq!(refused.disposition(), Disposition::Stop(StopCode::ConfigNotValid));
+    assert!(refused.to_string().contains("cannot use the queues"), "{refused}");
+    assert!(refused.to_string().contains("move it away"), "{refused}");
+    let refused = broker.publish(QUEUE, vec![message("a")]).await.unwrap_err();
+    assert!(refused.to_string().contains("move it away"), "{refused}");
+    fs::remove_file(&file).unwrap();
+    publish(&broker, &["a"]).await;
+    source.subscribe().await.unwrap();
+    assert_eq!(bodies(&take(&mut source, 1).await), ["a"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_moved_away_ends_its_subscriptions() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    publish(&broker, &["a"]).await;
+    let mut source = subscribed(&broker, QUEUE, 10).await;
+    take(&mut source, 1).await;
+    let away = tempfile::tempdir_in(folder.path()).unwrap();
+    for file in folder.path().read_dir().unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            fs::rename(file.path(), away.path().join(file.file_name())).unwrap();
+        }
+    }
+    publish(&broker, &["b"]).await;
+    source.receive().await.unwrap_err();
+    source.subscribe().await.unwrap();
+    assert_eq!(bodies(&take(&mut source, 1).await), ["b"]);
+    assert_eq!(ready(&super::broker(away.path()), QUEUE).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_file_that_lost_its_end_loses_subscriptions_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = broker(folder.path());
+    let large = "x".repeat(10_000);
+    publish(&before, &[large.as_str(); 200]).await;
+    before.close().await;
+    drop(before);
+    let file = folder.path().join("queues.sqlite3");
+    let length = fs::metadata(&file).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(length / 2).unwrap();
+    let broker = broker(folder.path());
+    let mut source = broker.source(QUEUE, 1_000);
+    let mut said = None;
+    for _ in 0..3 {
+        match source.subscribe().await {
+            Err(error) => said = Some(error),
+            Ok(_) => while source.receive().await.is_ok() {},
+        }
+    }
+    let said = said.unwrap().to_string();
+    assert!(said.contains("it is damaged"), "{said}");
+}
+
+#[tokio::test]
+async fn a_dropped_source_gives_its_messages_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    publish(&broker, &["a"]).await;
+    let mut source = subscribed(&broker, QUEUE, 10).await;
+    take(&mut source, 1).await;
+    drop(source);
+    wait_for(&broker, QUEUE, 1, 0).await;
+}
