@@ -6,11 +6,13 @@ mod check;
 mod compile;
 mod compiler;
 mod dead_letters;
+mod demo;
 mod event;
 mod inspect;
 mod invoke;
 mod log;
 mod new;
+mod publish;
 mod run;
 mod signals;
 mod status;
@@ -55,6 +57,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what a running host says about its mappings; it has to `listen`.
     Status(status::Arguments),
+    /// Put messages on a queue of an embedded broker.
+    Publish(publish::Arguments),
     /// Look after the messages that were given up into the store.
     DeadLetters(dead_letters::Arguments),
     /// Make a handler project that builds, in the language of your choice.
@@ -67,6 +71,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Compile a handler to native code ahead of time.
     Compile(compile::Arguments),
+    /// See the main job done: ten thousand messages, a failing batch, and a dead letter.
+    Demo(demo::Arguments),
 }
 
 /// Where the configuration is; the same for all commands that read one.
@@ -92,12 +98,14 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Publish(arguments) => publish::run(&arguments),
         Command::DeadLetters(arguments) => dead_letters::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Event(arguments) => event::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     };
     ExitCode::from(code)
 }

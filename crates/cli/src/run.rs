@@ -93,8 +93,8 @@ fn raise_open_files() {
 /// Says why the host does not start, in full.
 fn refuse(error: StartError) -> u8 {
     let code = match error {
-        StartError::DataDir(_) => exit::CONFIGURATION,
-        StartError::Engine(_) | StartError::Guests(_) => exit::FAILED,
+        StartError::Config(_) | StartError::DataDir(_) => exit::CONFIGURATION,
+        StartError::Engine(_) | StartError::Guests(_) | StartError::Embedded(_) => exit::FAILED,
     };
     complain(&error.into());
     code

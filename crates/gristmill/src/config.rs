@@ -33,11 +33,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub(crate) use broker::{ACTIVEMQ, OBSERVED, RABBITMQ};
-pub use broker::{Address, BrokerConfig, BrokerKind, TlsConfig};
+pub(crate) use broker::{ACTIVEMQ, EMBEDDED, OBSERVED, RABBITMQ};
+pub use broker::{
+    Address, BrokerConfig, BrokerKind, EmbeddedConfig, EmbeddedQueueConfig, RemoteConfig, TlsConfig,
+};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{ConfigError, Problem};
-pub use function::{FunctionConfig, Variable};
+pub use function::{Component, FunctionConfig, Variable};
 pub use gristmill_event::Profile as EventProfile;
 pub(crate) use plugins::check_name;
 pub use plugins::{PluginsConfig, Sidecar};
@@ -103,7 +105,7 @@ pub enum LogFormat {
 pub struct MappingConfig {
     /// The broker, a key of [`Config::brokers`].
     pub broker: String,
-    /// The queue: 1 to 255 bytes on RabbitMQ, 1 to 65,535 on ActiveMQ.
+    /// The queue: 1 to 255 bytes, on ActiveMQ up to 65,535.
     pub queue: String,
     /// The virtual host that the queue is in, 1 to 255 bytes; `None` on ActiveMQ, which has none.
     pub virtual_host: Option<String>,
@@ -142,7 +144,7 @@ pub struct MappingConfig {
 pub enum OnFailure {
     /// Wherever the broker puts them. RabbitMQ moves what is rejected to the queue's dead-letter
     /// exchange, and deletes it where there is none; ActiveMQ moves what is poisonous to its
-    /// dead-letter queue.
+    /// dead-letter queue, and an embedded broker to that of the queue.
     Broker,
     /// Into the dead-letter store in the data directory.
     Store,
@@ -151,6 +153,68 @@ pub enum OnFailure {
 }
 
 impl Config {
+    /// A host that does nothing yet: `data_dir` is the folder that belongs to it, and everything else is as
+    /// in a file that sets nothing.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            host: read::host_of(data_dir.into()),
+            plugins: None,
+            brokers: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            mappings: BTreeMap::new(),
+        }
+    }
+
+    /// The same with a broker of this name.
+    #[must_use]
+    pub fn with_broker(mut self, name: &str, broker: BrokerConfig) -> Self {
+        self.brokers.insert(name.to_owned(), broker);
+        self
+    }
+
+    /// The same with a function of this name.
+    #[must_use]
+    pub fn with_function(mut self, name: &str, function: FunctionConfig) -> Self {
+        self.functions.insert(name.to_owned(), function);
+        self
+    }
+
+    /// The same with a mapping of this name.
+    #[must_use]
+    pub fn with_mapping(mut self, name: &str, mapping: MappingConfig) -> Self {
+        self.mappings.insert(name.to_owned(), mapping);
+        self
+    }
+
+    /// What would keep a configuration that no file says from working: names that nothing has, and rules that
+    /// sections keep together. One that was parsed has none of that.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let sections = [
+            ("broker", self.brokers.keys().collect::<Vec<_>>()),
+            ("function", self.functions.keys().collect()),
+            ("mapping", self.mappings.keys().collect()),
+        ];
+        for (what, names) in sections {
+            let wrong = |name: &&String| {
+                value::name(name).err().map(|problem| format!("{what} {name:?}: {problem}"))
+            };
+            problems.extend(names.iter().filter_map(wrong));
+        }
+        for (name, mapping) in &self.mappings {
+            let problem =
+                match (self.brokers.get(&mapping.broker), self.functions.get(&mapping.function)) {
+                    (None, _) => Some(format!("there is no broker {:?}", mapping.broker)),
+                    (_, None) => Some(format!("there is no function {:?}", mapping.function)),
+                    (Some(broker), Some(function)) => mapping::problem(mapping, broker, function),
+                };
+            problems.extend(problem.map(|problem| format!("mapping.{name}: {problem}")));
+        }
+        problems
+    }
+
     /// Reads a configuration file. Relative paths in it are taken from the file's folder.
     ///
     /// # Errors
@@ -206,6 +270,28 @@ impl Config {
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         advice::advice(self)
+    }
+
+    /// The queues of an embedded broker: those with settings of their own, those that mappings read or put
+    /// their dead letters on, and those that have the dead letters of another.
+    #[must_use]
+    pub fn embedded_queues(&self, broker: &str) -> BTreeMap<String, EmbeddedQueueConfig> {
+        let kind = self.brokers.get(broker).map(|broker| &broker.kind);
+        let Some(BrokerKind::Embedded(embedded)) = kind else { return BTreeMap::new() };
+        let mut queues = embedded.queues.clone();
+        let dead = embedded.queues.values().filter_map(|queue| queue.dead_letter_queue.as_ref());
+        let mappings = self.mappings.values().filter(|mapping| mapping.broker == broker);
+        let named = mappings.flat_map(|mapping| {
+            let dead = match &mapping.on_failure {
+                OnFailure::Queue(queue) => Some(queue),
+                OnFailure::Broker | OnFailure::Store => None,
+            };
+            [&mapping.queue].into_iter().chain(dead)
+        });
+        for name in dead.chain(named) {
+            queues.entry(name.clone()).or_default();
+        }
+        queues
     }
 
     /// The ARN that events give for a broker whose section sets none, in the shape of Amazon MQ's:

@@ -17,7 +17,9 @@ use gristmill_activemq::ActiveMq;
 use gristmill_broker::{DeadLetters, KeepError, LoginSource, SourceError};
 use gristmill_rabbitmq::RabbitMq;
 
-use crate::config::{BrokerConfig, BrokerKind, Config, Credentials, OnFailure};
+use crate::config::{BrokerConfig, BrokerKind, Config, Credentials, OnFailure, RemoteConfig};
+use crate::custom::CustomBroker;
+use crate::embedded::{Embedded, EmbeddedBroker};
 use crate::loader::Environment;
 
 /// Far more than a handshake takes, and short enough that the next try is soon.
@@ -38,6 +40,8 @@ type Key = (String, String, Use);
 pub(crate) enum Connection {
     RabbitMq(Arc<RabbitMq>),
     ActiveMq(ActiveMq),
+    Embedded(EmbeddedBroker),
+    Custom(CustomBroker),
 }
 
 impl Connection {
@@ -45,6 +49,8 @@ impl Connection {
         match self {
             Connection::RabbitMq(broker) => broker.probe().await,
             Connection::ActiveMq(broker) => broker.probe().await,
+            // There is nothing to reach.
+            Connection::Embedded(_) | Connection::Custom(_) => Ok(()),
         }
     }
 }
@@ -52,6 +58,7 @@ impl Connection {
 /// The connections of a host, each made when it is first asked for.
 pub(crate) struct Connections {
     environment: Environment,
+    embedded: Arc<Embedded>,
     /// Each with the settings that it was made with.
     open: BTreeMap<Key, (BrokerConfig, Arc<RabbitMq>)>,
     /// Those in whose place others have come.
@@ -59,32 +66,49 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(environment: Environment) -> Self {
-        Self { environment, open: BTreeMap::new(), replaced: Vec::new() }
+    /// `embedded` has the embedded brokers of every configuration whose brokers are asked for.
+    pub(crate) fn new(environment: Environment, embedded: Arc<Embedded>) -> Self {
+        Self { environment, embedded, open: BTreeMap::new(), replaced: Vec::new() }
     }
 
-    /// The connection to a broker with these very settings and a virtual host of it.
+    /// The connection to a broker with these very settings and a virtual host of it. `None` for an embedded
+    /// broker that is no longer there.
     pub(crate) fn get(
         &mut self,
         name: &str,
         broker: &BrokerConfig,
         virtual_host: &str,
         r#use: Use,
-    ) -> Connection {
-        let login = login(broker.credentials.clone(), Arc::clone(&self.environment));
-        if let BrokerKind::ActiveMq { .. } = broker.kind {
-            return Connection::ActiveMq(ActiveMq::new(activemq(broker, login)));
-        }
+    ) -> Option<Connection> {
+        let remote = match &broker.kind {
+            BrokerKind::RabbitMq { remote, .. } => remote,
+            BrokerKind::ActiveMq { remote, .. } => {
+                let settings = activemq(remote, self.login(remote));
+                return Some(Connection::ActiveMq(ActiveMq::new(settings)));
+            }
+            BrokerKind::Embedded(_) => return self.embedded.get(name).map(Connection::Embedded),
+            BrokerKind::Custom(custom) => return Some(Connection::Custom(custom.clone())),
+        };
         let key = (name.to_owned(), virtual_host.to_owned(), r#use);
         if let Some((settings, connection)) = self.open.get(&key)
             && settings == broker
         {
-            return Connection::RabbitMq(Arc::clone(connection));
+            return Some(Connection::RabbitMq(Arc::clone(connection)));
         }
-        let connection = RabbitMq::new(rabbitmq(name, broker, virtual_host, r#use, login));
+        let login = self.login(remote);
+        let connection = RabbitMq::new(rabbitmq(name, remote, virtual_host, r#use, login));
         let before = self.open.insert(key, (broker.clone(), Arc::clone(&connection)));
         self.replaced.extend(before.map(|(_, replaced)| replaced));
-        Connection::RabbitMq(connection)
+        Some(Connection::RabbitMq(connection))
+    }
+
+    fn login(&self, remote: &RemoteConfig) -> LoginSource {
+        let (credentials, environment) =
+            (remote.credentials.clone(), Arc::clone(&self.environment));
+        LoginSource::new(move || {
+            let login = credentials.resolve(|name| environment(name))?;
+            Ok(login.ok_or("the broker's `credentials` name none")?)
+        })
     }
 
     /// Takes out the connections that no mapping has any more, to be closed.
@@ -126,7 +150,8 @@ pub async fn probe_brokers(
     config: &Config,
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> Vec<ProbeError> {
-    let mut connections = Connections::new(Arc::new(environment));
+    let embedded = Arc::new(Embedded::new(config.host.data_dir.clone()));
+    let mut connections = Connections::new(Arc::new(environment), embedded);
     let mut failures: Vec<ProbeError> = Vec::new();
     // Whether each could be reached.
     let mut probed = BTreeMap::new();
@@ -135,14 +160,16 @@ pub async fn probe_brokers(
         let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
         let mut get = |r#use| connections.get(&mapping.broker, broker, virtual_host, r#use);
         if let Entry::Vacant(unknown) = probed.entry((&mapping.broker, virtual_host)) {
-            let failed = get(Use::Consume).probe().await.err();
+            // An embedded one needs no reaching.
+            let Some(connection) = get(Use::Consume) else { continue };
+            let failed = connection.probe().await.err();
             unknown.insert(failed.is_none());
             failures.extend(failed.map(ProbeError::from));
         }
         let OnFailure::Queue(queue) = &mapping.on_failure else { continue };
         // ActiveMQ makes its queues when something goes there.
         if probed.get(&(&mapping.broker, virtual_host)) == Some(&true)
-            && let Connection::RabbitMq(broker) = get(Use::Publish)
+            && let Some(Connection::RabbitMq(broker)) = get(Use::Publish)
         {
             let place = broker.dead_letter_queue(queue);
             failures.extend(place.check().await.err().map(ProbeError::from));
@@ -152,28 +179,21 @@ pub async fn probe_brokers(
     failures
 }
 
-fn login(credentials: Credentials, environment: Environment) -> LoginSource {
-    LoginSource::new(move || {
-        let login = credentials.resolve(|name| environment(name))?;
-        Ok(login.ok_or("the broker's `credentials` name none")?)
-    })
-}
-
 fn rabbitmq(
     name: &str,
-    broker: &BrokerConfig,
+    remote: &RemoteConfig,
     virtual_host: &str,
     r#use: Use,
     login: LoginSource,
 ) -> gristmill_rabbitmq::ConnectionSettings {
     use gristmill_rabbitmq::{Address, CertificateFiles, ConnectionSettings, TlsSettings};
 
-    let addresses = broker.addresses.iter();
+    let addresses = remote.addresses.iter();
     ConnectionSettings {
         addresses: addresses
             .map(|address| Address { host: address.host.clone(), port: address.port })
             .collect(),
-        tls: broker.tls.as_ref().map(|tls| TlsSettings {
+        tls: remote.tls.as_ref().map(|tls| TlsSettings {
             ca: tls.ca.clone(),
             server_name: tls.server_name.clone(),
             certificate: tls.certificate.as_ref().map(|(certificate, key)| CertificateFiles {
@@ -184,23 +204,23 @@ fn rabbitmq(
         virtual_host: virtual_host.to_owned(),
         login,
         // The configuration allows an hour at most, which is far below the greatest.
-        heartbeat_s: u16::try_from(broker.heartbeat.as_secs()).unwrap_or(u16::MAX),
+        heartbeat_s: u16::try_from(remote.heartbeat.as_secs()).unwrap_or(u16::MAX),
         connect_timeout: CONNECT_TIMEOUT,
         connection_name: connection_name(name, r#use),
     }
 }
 
-fn activemq(broker: &BrokerConfig, login: LoginSource) -> gristmill_activemq::ConnectionSettings {
+fn activemq(remote: &RemoteConfig, login: LoginSource) -> gristmill_activemq::ConnectionSettings {
     use gristmill_activemq::{Address, CertificateFiles, ConnectionSettings, TlsSettings};
 
     let address = |address: &crate::config::Address| Address {
         host: address.host.clone(),
         port: address.port,
-        tls: broker.tls.is_some(),
+        tls: remote.tls.is_some(),
     };
-    let tls = broker.tls.clone().unwrap_or_default();
+    let tls = remote.tls.clone().unwrap_or_default();
     ConnectionSettings {
-        addresses: broker.addresses.iter().map(address).collect(),
+        addresses: remote.addresses.iter().map(address).collect(),
         tls: TlsSettings {
             ca: tls.ca,
             server_name: tls.server_name,
@@ -208,8 +228,8 @@ fn activemq(broker: &BrokerConfig, login: LoginSource) -> gristmill_activemq::Co
                 .certificate
                 .map(|(certificate, key)| CertificateFiles { certificate, key }),
         },
-        login: (broker.credentials != Credentials::None).then_some(login),
-        heartbeat: broker.heartbeat,
+        login: (remote.credentials != Credentials::None).then_some(login),
+        heartbeat: remote.heartbeat,
         connect_timeout: CONNECT_TIMEOUT,
     }
 }

@@ -8,6 +8,7 @@
 //! What must never happen: a dead letter that is removed before the broker has confirmed its message.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use gristmill_store::{DeadLetterStore, Filter, Origin, StoreError, StoredLet
 
 use crate::config::{self, Config, HostConfig};
 use crate::connections::{Connection, Connections, Use, close};
+use crate::embedded::{Embedded, EmbeddedBroker};
 use crate::plan::Plan;
 
 /// The dead-letter store of a host. It need not be there yet.
@@ -50,11 +52,14 @@ pub(crate) fn on_failure(
             let connection =
                 connections.get(&plan.mapping.broker, &plan.broker, virtual_host, Use::Publish);
             OnFailure::Keep(match connection {
-                Connection::RabbitMq(broker) => Arc::new(broker.dead_letter_queue(queue)),
-                Connection::ActiveMq(broker) => {
+                Some(Connection::RabbitMq(broker)) => Arc::new(broker.dead_letter_queue(queue)),
+                Some(Connection::ActiveMq(broker)) => {
                     let source = plan.activemq_source();
                     Arc::new(broker.dead_letter_queue(queue, &source.client_id, &source.queue))
                 }
+                Some(Connection::Embedded(broker)) => Arc::new(broker.dead_letter_queue(queue)),
+                // It has no queues to publish on.
+                Some(Connection::Custom(_)) | None => Arc::new(store.keeper(plan.origin())),
             })
         }
     }
@@ -82,6 +87,8 @@ pub fn message(letter: &StoredLetter) -> Result<Message, ShowError> {
         config::RABBITMQ => gristmill_rabbitmq::message(original)
             .map_err(|error| ShowError::NoEvent(error.to_string())),
         config::ACTIVEMQ => gristmill_activemq::message(original)
+            .map_err(|error| ShowError::NoEvent(error.to_string())),
+        config::EMBEDDED => gristmill_store::embedded::message(original)
             .map_err(|error| ShowError::NoEvent(error.to_string())),
         other => Err(ShowError::BrokerType(other.to_owned())),
     }
@@ -139,6 +146,12 @@ pub enum ReplayError {
     /// It is another kind of broker.
     #[error("[broker.{0}] is of another type than when these messages came from it")]
     OtherType(String),
+    /// No thread can be had for an embedded broker.
+    #[error("cannot start a thread for an embedded broker")]
+    Embedded(#[source] std::io::Error),
+    /// It is the embedder's own source, which puts nothing back.
+    #[error("[broker.{0}] takes no messages back")]
+    Custom(String),
     /// The broker does not take them.
     #[error(transparent)]
     NotTaken(#[from] KeepError),
@@ -149,6 +162,7 @@ pub enum ReplayError {
 pub struct Replayer {
     config: Config,
     connections: Connections,
+    embedded: Arc<Embedded>,
     publishers: BTreeMap<(String, Option<String>), Publisher>,
 }
 
@@ -156,6 +170,7 @@ pub struct Replayer {
 enum Publisher {
     RabbitMq(RabbitMqPublisher),
     ActiveMq(ActiveMqPublisher),
+    Embedded(EmbeddedBroker),
 }
 
 impl Replayer {
@@ -165,8 +180,9 @@ impl Replayer {
         config: Config,
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        let connections = Connections::new(Arc::new(environment));
-        Self { config, connections, publishers: BTreeMap::new() }
+        let embedded = Arc::new(Embedded::new(config.host.data_dir.clone()));
+        let connections = Connections::new(Arc::new(environment), Arc::clone(&embedded));
+        Self { config, connections, embedded, publishers: BTreeMap::new() }
     }
 
     /// Puts messages back on a queue, in their order. When it returns without an error, the broker has
@@ -189,6 +205,11 @@ impl Replayer {
         match self.publisher(to, broker_type)? {
             Publisher::RabbitMq(publisher) => publisher.publish(queue, originals).await?,
             Publisher::ActiveMq(publisher) => publisher.publish(queue, originals).await?,
+            Publisher::Embedded(broker) => {
+                broker.publish_again(queue, originals).await?;
+                // Then the host looks when it has something of its own to do.
+                self.embedded.ring().unwrap_or_default();
+            }
         }
         Ok(())
     }
@@ -204,15 +225,23 @@ impl Replayer {
             return Err(ReplayError::OtherType(to.broker.clone()));
         }
         let key = (to.broker.clone(), to.virtual_host.clone());
-        let connections = &mut self.connections;
-        Ok(self.publishers.entry(key).or_insert_with(|| {
-            let virtual_host = to.virtual_host.as_deref().unwrap_or_default();
-            match connections.get(&to.broker, broker, virtual_host, Use::Publish) {
-                Connection::RabbitMq(broker) => Publisher::RabbitMq(broker.publisher()),
-                Connection::ActiveMq(broker) => {
-                    Publisher::ActiveMq(broker.publisher("gristmill-replay"))
-                }
+        let unknown = match self.publishers.entry(key) {
+            Entry::Occupied(known) => return Ok(known.into_mut()),
+            Entry::Vacant(unknown) => unknown,
+        };
+        if broker_type == config::EMBEDDED && self.embedded.get(&to.broker).is_none() {
+            self.embedded.apply(&self.config).map_err(ReplayError::Embedded)?;
+        }
+        let virtual_host = to.virtual_host.as_deref().unwrap_or_default();
+        let connection = self.connections.get(&to.broker, broker, virtual_host, Use::Publish);
+        Ok(unknown.insert(match connection {
+            Some(Connection::RabbitMq(broker)) => Publisher::RabbitMq(broker.publisher()),
+            Some(Connection::ActiveMq(broker)) => {
+                Publisher::ActiveMq(broker.publisher("gristmill-replay"))
             }
+            Some(Connection::Embedded(broker)) => Publisher::Embedded(broker),
+            Some(Connection::Custom(_)) => return Err(ReplayError::Custom(to.broker.clone())),
+            None => return Err(ReplayError::NoBroker(to.broker.clone())),
         }))
     }
 
@@ -222,6 +251,7 @@ impl Replayer {
             match publisher {
                 Publisher::RabbitMq(publisher) => drop(publisher),
                 Publisher::ActiveMq(publisher) => publisher.close().await,
+                Publisher::Embedded(broker) => broker.close().await,
             }
         }
         close(self.connections.take_unused()).await;

@@ -12,7 +12,7 @@
 //! others, or the operator, from taking effect.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gristmill_broker::with_causes;
 use tokio::time::sleep;
@@ -124,7 +124,9 @@ impl Follower {
                 return Again::Now;
             }
         };
-        let handlers = config.functions.values().map(|function| function.component.clone());
+        let handlers = config.functions.values();
+        let handlers =
+            handlers.filter_map(|function| function.component.path()).map(Path::to_owned);
         // From before they are loaded.
         let handlers = Watch::files(&bell, handlers.collect());
         let taken = self.under(&config);

@@ -9,7 +9,7 @@
 //! goes, with its idle instances, when its last call has ended. What must never happen: a call that is
 //! handled by two versions, or a file that does not load and takes the place of one that did.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,7 +96,7 @@ impl HostFunction {
         });
         let dirs = self.config.grants.dirs.iter().map(|dir| dir.host.clone());
         let files: Vec<PathBuf> =
-            values.chain(dirs).chain([self.config.component.clone()]).collect();
+            values.chain(dirs).chain(self.config.component.path().map(Path::to_owned)).collect();
         Watch::files(bell, files)
     }
 

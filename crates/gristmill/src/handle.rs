@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::config::{Config, HostConfig};
+use crate::embedded::{Embedded, EmbeddedBroker};
 use crate::functions::{Functions, Prepared};
 use crate::loader::FunctionError;
 use crate::plan::{Plan, Plans};
@@ -23,6 +24,7 @@ pub struct HostHandle {
     pub(crate) bell: Bell,
     pub(crate) functions: Arc<Functions>,
     pub(crate) data_dir_id: Uuid,
+    pub(crate) embedded: Arc<Embedded>,
     /// The section `[host]` that the host was made with.
     pub(crate) host: Arc<HostConfig>,
     /// Whether the host has begun to run; closed when it has ended.
@@ -56,12 +58,18 @@ pub struct Applied {
 /// Why a configuration was not applied. The one before goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
+    /// The configuration cannot work.
+    #[error("{}", .0.join("; "))]
+    Config(Vec<String>),
     /// Functions that are new or changed and that mappings call do not load.
     #[error("{}", .0.iter().map(|error| with_causes(&**error)).collect::<Vec<_>>().join("; "))]
     Functions(Vec<Arc<FunctionError>>),
     /// It has another data directory, in which other grants are safe.
     #[error("host.data_dir has changed, which takes a restart of the host")]
     DataDir,
+    /// No thread for an embedded broker.
+    #[error("cannot start a thread for an embedded broker")]
+    Embedded(#[source] std::io::Error),
     /// The host does not run, or is about to end.
     #[error("the host does not run")]
     NotRunning,
@@ -72,6 +80,12 @@ impl HostHandle {
     #[must_use]
     pub fn status(&self) -> HostStatus {
         self.status.clone()
+    }
+
+    /// An embedded broker of the host, to publish on; `None` if the configuration has none of this name.
+    #[must_use]
+    pub fn embedded(&self, broker: &str) -> Option<EmbeddedBroker> {
+        self.embedded.get(broker)
     }
 
     /// Gives the host another configuration, and returns when it is in force: mappings that it leaves
@@ -102,6 +116,10 @@ impl HostHandle {
         let mut running = self.running.clone();
         running.wait_for(|running| *running).await.map_err(|_| ApplyError::NotRunning)?;
         let _one_at_a_time = self.applying.lock().await;
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(ApplyError::Config(problems));
+        }
         if config.host.data_dir != self.host.data_dir {
             return Err(ApplyError::DataDir);
         }
@@ -122,6 +140,7 @@ impl HostHandle {
         if !errors.is_empty() {
             return Err(ApplyError::Functions(errors));
         }
+        self.embedded.apply(&config).map_err(ApplyError::Embedded)?;
         let (done, applied) = oneshot::channel();
         let order = Order { plans, prepared, done };
         self.orders.send(order).await.map_err(|_| ApplyError::NotRunning)?;

@@ -26,6 +26,7 @@ use crate::config::{Config, HostConfig};
 use crate::connections::{self, Connections, Use};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dead_letters::{DeadLetterStore, dead_letter_store, on_failure};
+use crate::embedded::Embedded;
 use crate::functions::Functions;
 use crate::guests::Guests;
 use crate::handle::{Applied, HostHandle, Order};
@@ -38,6 +39,9 @@ use crate::watch::Bell;
 /// A host that cannot start. Nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration cannot work.
+    #[error("{}", .0.join("; "))]
+    Config(Vec<String>),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -47,6 +51,9 @@ pub enum StartError {
     /// No threads for the handlers.
     #[error("cannot start the threads for the handlers")]
     Guests(#[source] std::io::Error),
+    /// No thread for an embedded broker.
+    #[error("cannot start a thread for an embedded broker")]
+    Embedded(#[source] std::io::Error),
 }
 
 /// What the engine of a host is sized by.
@@ -65,6 +72,7 @@ pub struct Host {
     connections: Connections,
     /// Ends the handlers' threads with the host.
     guests: Guests,
+    embedded: Arc<Embedded>,
     /// Holds the lock of the data directory.
     data_dir: DataDir,
 }
@@ -83,6 +91,10 @@ impl Host {
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         compiler: impl Compiler + 'static,
     ) -> Result<Self, StartError> {
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(StartError::Config(problems));
+        }
         let data_dir = DataDir::open(&config.host.data_dir)?;
         let environment = Arc::new(environment);
         let looked_up = Arc::clone(&environment);
@@ -91,6 +103,8 @@ impl Host {
         let loader = Loader::new(engine, compiler, move |name| looked_up(name), region);
         let loader = loader.with_cache(data_dir.cache()?);
         let guests = Guests::start().map_err(StartError::Guests)?;
+        let embedded = Arc::new(Embedded::new(config.host.data_dir.clone()));
+        embedded.apply(&config).map_err(StartError::Embedded)?;
         let bell = Bell::new();
         // One is applied at a time.
         let (sender, orders) = mpsc::channel(1);
@@ -101,13 +115,14 @@ impl Host {
             functions: Arc::new(Functions::new(loader, bell.clone())),
             bell,
             data_dir_id: data_dir.id(),
+            embedded: Arc::clone(&embedded),
             host: Arc::new(config.host),
             running: is_running,
             applying: Arc::default(),
             orders: sender,
         };
-        let connections = Connections::new(environment);
-        Ok(Self { handle, plans, orders, running, connections, guests, data_dir })
+        let connections = Connections::new(environment, Arc::clone(&embedded));
+        Ok(Self { handle, plans, orders, running, connections, guests, embedded, data_dir })
     }
 
     /// A handle, by which the host is looked at and given another configuration.
@@ -127,8 +142,16 @@ impl Host {
     /// Dropping the future cuts everything short. Nothing is lost: what was not settled goes back to
     /// the brokers.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { handle, plans, mut orders, running: is_running, connections, guests, data_dir } =
-            self;
+        let Self {
+            handle,
+            plans,
+            mut orders,
+            running: is_running,
+            connections,
+            guests,
+            embedded,
+            data_dir,
+        } = self;
         let (bell, host) = (handle.bell.clone(), Arc::clone(&handle.host));
         let mut tasks = Tasks {
             handle,
@@ -148,8 +171,10 @@ impl Host {
         tokio::select! {
             () = tasks.supervise(&mut orders) => {}
             () = bell.ring() => {}
+            () = embedded.answer_the_door(&bell) => {}
         }
         tasks.close().await;
+        embedded.close().await;
         telemetry::stopped();
     }
 }
@@ -279,8 +304,11 @@ impl Tasks {
         let stop = self.stop.child_token();
         let (broker, function) = (&plan.mapping.broker, &plan.mapping.function);
         let virtual_host = plan.mapping.virtual_host.as_deref().unwrap_or_default();
+        let connection = self.connections.get(broker, &plan.broker, virtual_host, Use::Consume);
+        // An embedded broker is there before its mappings are, and goes after them.
+        let Some(connection) = connection else { return };
         let life = Life {
-            connection: self.connections.get(broker, &plan.broker, virtual_host, Use::Consume),
+            connection,
             on_failure: on_failure(plan, &self.store, &mut self.connections),
             function: self.handle.functions.get(function, &plan.function),
             plan: Arc::clone(plan),

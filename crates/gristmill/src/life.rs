@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::config::MappingConfig;
 use crate::connections::Connection;
 use crate::function::{HostFunction, Readiness};
 use crate::held::HoldFile;
@@ -132,10 +133,15 @@ impl Life {
                 let source = broker.source(self.plan.activemq_source());
                 self.work_on(source, hold, stop).await
             }
+            Connection::Embedded(broker) => {
+                let MappingConfig { queue, prefetch, .. } = &self.plan.mapping;
+                self.work_on(broker.source(queue, prefetch.get()), hold, stop).await
+            }
+            Connection::Custom(broker) => broker.work(self, hold, stop).await,
         }
     }
 
-    async fn work_on(
+    pub(crate) async fn work_on(
         &self,
         source: impl Source,
         hold: Arc<HoldFile>,

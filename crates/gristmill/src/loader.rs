@@ -9,6 +9,7 @@
 //! What must never happen: native code that is loaded though neither this installation made it nor
 //! the operator trusts it, or a file that takes all memory because it is read whole.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::bounded;
 use crate::cache::{Cache, Key, content_hash};
 use crate::compile::{CompileError, Compiler};
-use crate::config::{Config, FunctionConfig, Variable};
+use crate::config::{Component, Config, FunctionConfig, Variable};
 use crate::telemetry;
 
 /// The largest handler file that is read, in bytes: ten times the size of a large Python handler.
@@ -179,7 +180,11 @@ impl Loader {
             region: self.region.clone(),
             concurrency,
         };
-        self.load_version(&config.component, config.trusted, settings)
+        let bytes = match &config.component {
+            Component::File(path) => read(path, name)?,
+            Component::Bytes(bytes) => Cow::Borrowed(&**bytes),
+        };
+        self.load_version(&bytes, config.trusted, settings)
     }
 
     /// Loads one handler file. Blocks while it compiles. Native code is loaded only if it is
@@ -194,24 +199,19 @@ impl Loader {
         trusted: bool,
         settings: FunctionSettings,
     ) -> Result<LoadedFunction, FunctionError> {
-        Ok(self.load_version(path, trusted, settings)?.function)
+        let bytes = read(path, &settings.name)?;
+        Ok(self.load_version(&bytes, trusted, settings)?.function)
     }
 
     fn load_version(
         &self,
-        path: &Path,
+        bytes: &[u8],
         trusted: bool,
         settings: FunctionSettings,
     ) -> Result<Version, FunctionError> {
-        let bytes =
-            bounded::read(path, HANDLER_BYTES_MAX).map_err(|source| FunctionError::Unreadable {
-                function: settings.name.clone(),
-                path: path.to_owned(),
-                source,
-            })?;
-        let code = self.code(&bytes, trusted, &settings.name)?;
+        let code = self.code(bytes, trusted, &settings.name)?;
         let function = LoadedFunction::load(&self.engine, &code, settings)?;
-        Ok(Version { function, sha256: content_hash(&bytes) })
+        Ok(Version { function, sha256: content_hash(bytes) })
     }
 
     /// The native code of a handler.
@@ -308,6 +308,15 @@ impl Loader {
         };
         config.environment.iter().map(value).collect()
     }
+}
+
+fn read(path: &Path, function: &str) -> Result<Cow<'static, [u8]>, FunctionError> {
+    let bytes = bounded::read(path, HANDLER_BYTES_MAX);
+    bytes.map(Cow::Owned).map_err(|source| FunctionError::Unreadable {
+        function: function.to_owned(),
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn limits(config: &FunctionConfig) -> Limits {

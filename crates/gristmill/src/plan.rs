@@ -62,10 +62,11 @@ impl Plan {
     /// The files that the mapping's connection proves itself with.
     pub(crate) fn secrets(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        if let Credentials::File(path) = &self.broker.credentials {
+        let Some(remote) = self.broker.remote() else { return files };
+        if let Credentials::File(path) = &remote.credentials {
             files.push(path.clone());
         }
-        if let Some(tls) = &self.broker.tls {
+        if let Some(tls) = &remote.tls {
             files.extend(tls.ca.clone());
             files.extend(
                 tls.certificate.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]),
@@ -139,7 +140,7 @@ impl Plan {
         let Self { mapping, broker, function, .. } = self;
         let window = mapping.maximum_batching_window;
         let (envelope, retry, latest_start) = match broker.kind {
-            BrokerKind::RabbitMq { consumer_timeout } => {
+            BrokerKind::RabbitMq { consumer_timeout, .. } => {
                 let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
                 (
                     Envelope::rabbitmq(&self.arn, &mapping.queue, virtual_host),
@@ -148,8 +149,13 @@ impl Plan {
                 )
             }
             // It leaves a delivery unsettled for as long as the consumer is there.
-            BrokerKind::ActiveMq { event_profile } => {
+            BrokerKind::ActiveMq { event_profile, .. } => {
                 (Envelope::activemq(&self.arn, event_profile), Backoff::REDELIVERY, Duration::MAX)
+            }
+            BrokerKind::Embedded(_) | BrokerKind::Custom(_) => {
+                let virtual_host = mapping.virtual_host.as_deref().unwrap_or_default();
+                let envelope = Envelope::rabbitmq(&self.arn, &mapping.queue, virtual_host);
+                (envelope, Backoff::RETRY, Duration::MAX)
             }
         };
         Some(Settings {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::function::overlaps;
-use super::{BrokerConfig, BrokerKind, Config, Credentials, MappingConfig, OnFailure};
+use super::{
+    BrokerConfig, BrokerKind, Config, Credentials, MappingConfig, OnFailure, RemoteConfig,
+};
 
 /// Options of Java's client that a key does the work of. What ends with a dot is a family.
 const INSTEAD: [(&str, &str); 5] = [
@@ -26,8 +28,8 @@ pub(super) fn advice(config: &Config) -> Vec<String> {
 }
 
 fn credentials_in_urls(config: &Config) -> Vec<String> {
-    let in_url = |credentials: &Credentials| matches!(credentials, Credentials::Url(_));
-    let brokers = config.brokers.iter().filter(|(_, broker)| in_url(&broker.credentials));
+    let in_url = |remote: &RemoteConfig| matches!(remote.credentials, Credentials::Url(_));
+    let brokers = config.brokers.iter().filter(|(_, broker)| broker.remote().is_some_and(in_url));
     brokers
         .map(|(name, _)| {
             format!(
@@ -40,15 +42,18 @@ fn credentials_in_urls(config: &Config) -> Vec<String> {
 
 /// Options of Java's client in a URL. Only their names are known here, and only they are told.
 fn options_in_urls(config: &Config) -> Vec<String> {
-    let has_some = |broker: &BrokerConfig| !broker.ignored_options.is_empty();
-    let brokers = config.brokers.iter().filter(|(_, broker)| has_some(broker));
+    let options = |(name, broker): (_, &'_ BrokerConfig)| {
+        let options = broker.remote().map(|remote| remote.ignored_options.clone());
+        options.filter(|options| !options.is_empty()).map(|options| (name, options))
+    };
+    let brokers = config.brokers.iter().filter_map(options);
     let option = |name: &String| match INSTEAD.iter().find(|(java, _)| is_option(name, java)) {
         Some((_, instead)) => format!("`{name}` (write {instead})"),
         None => format!("`{name}`"),
     };
     brokers
-        .map(|(name, broker)| {
-            let options: Vec<String> = broker.ignored_options.iter().map(option).collect();
+        .map(|(name, options): (&String, _)| {
+            let options: Vec<String> = options.iter().map(option).collect();
             format!(
                 "broker.{name} has options in its URL that are passed over; take them out: {}",
                 options.join(", ")
@@ -123,7 +128,9 @@ fn handlers_in_reach(config: &Config) -> Vec<String> {
     for (name, function) in &config.functions {
         for dir in function.grants.dirs.iter().filter(|dir| dir.write) {
             let handlers = config.functions.iter();
-            let reached = handlers.filter(|(_, other)| overlaps(&dir.host, &other.component));
+            let reached = handlers.filter(|(_, other)| {
+                other.component.path().is_some_and(|path| overlaps(&dir.host, path))
+            });
             advice.extend(reached.map(|(other, _)| {
                 format!(
                     "function.{name} may write in {}, where the handler of function.{other} stands, \

@@ -1,7 +1,7 @@
 //! The section `[broker.NAME]`: what kind of broker it is, how to log in, and what it expects of a
 //! consumer. Where it is stands in [`endpoints`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::credentials::Credentials;
 use super::endpoints::{self, Endpoints};
 use super::section::Section;
 use super::value;
+use crate::custom::CustomBroker;
 
 /// A third of ActiveMQ's own `MaxInactivityDuration` of 30 s, and short enough for RabbitMQ.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -25,45 +26,98 @@ const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 const CONSUMER_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_secs(61)..=Duration::from_secs(365 * 24 * 3600);
 
+/// How much the queues of an embedded broker may hold, and hold at most unless set otherwise.
+const EMBEDDED_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+const EMBEDDED_SIZE: u64 = 1 << 30;
+
+/// A message that lives shorter is not worth its place, and a cycle of dead letters turns no faster.
+const MESSAGE_TTLS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
+
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
+    /// The ARN that events give, where the file sets it; otherwise
+    /// [`Config::default_arn`](super::Config::default_arn).
+    pub arn: Option<String>,
+    /// What kind of broker it is, with what that kind has.
+    pub kind: BrokerKind,
+}
+
+/// The kinds of brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// RabbitMQ, over AMQP 0-9-1.
+    RabbitMq {
+        /// How it is reached.
+        remote: RemoteConfig,
+        /// How long the broker lets a consumer leave a delivery unsettled: more than a minute.
+        consumer_timeout: Duration,
+    },
+    /// ActiveMQ Classic, over OpenWire.
+    ActiveMq {
+        /// How it is reached.
+        remote: RemoteConfig,
+        /// How events of its messages are spelt.
+        event_profile: EventProfile,
+    },
+    /// In this process, with a file in the data directory.
+    Embedded(EmbeddedConfig),
+    /// Whatever the embedder's own source reads, see [`CustomBroker`](crate::CustomBroker). No file can
+    /// say this.
+    Custom(CustomBroker),
+}
+
+/// How a broker elsewhere is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteConfig {
     /// Where it listens; tried in turn. At least one.
     pub addresses: Vec<Address>,
     /// How to encrypt, where the URLs begin with amqps or ssl.
     pub tls: Option<TlsConfig>,
     /// Where the login stands.
     pub credentials: Credentials,
-    /// The ARN that events give, where the file sets it; otherwise
-    /// [`Config::default_arn`](super::Config::default_arn).
-    pub arn: Option<String>,
     /// How often either side proves that it lives, in whole seconds from 1 s to 1 h: the heartbeat of
     /// AMQP, and a third of OpenWire's `MaxInactivityDuration`.
     pub heartbeat: Duration,
-    /// What kind of broker it is, with what that kind alone has.
-    pub kind: BrokerKind,
     /// The names of the options in the URLs, none of which means anything here.
     pub ignored_options: BTreeSet<String>,
 }
 
-/// The kinds of brokers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BrokerKind {
-    /// RabbitMQ, over AMQP 0-9-1.
-    RabbitMq {
-        /// How long the broker lets a consumer leave a delivery unsettled: more than a minute.
-        consumer_timeout: Duration,
-    },
-    /// ActiveMQ Classic, over OpenWire.
-    ActiveMq {
-        /// How events of its messages are spelt.
-        event_profile: EventProfile,
-    },
+/// A broker in this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedConfig {
+    /// Its queues that have settings of their own. Besides, every queue exists that a mapping or another
+    /// queue names, see [`Config::embedded_queues`](super::Config::embedded_queues).
+    pub queues: BTreeMap<String, EmbeddedQueueConfig>,
+    /// The most that all its messages take, in bytes.
+    pub bytes_max: u64,
+    /// Whether whoever reaches the host's `listen` address may publish.
+    pub http_publish: bool,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self { queues: BTreeMap::new(), bytes_max: EMBEDDED_SIZE, http_publish: false }
+    }
+}
+
+/// A queue of an embedded broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EmbeddedQueueConfig {
+    /// Where its rejected and expired messages go; `None`: they are deleted.
+    pub dead_letter_queue: Option<String>,
+    /// After how long in it a message expires; `None`: never, unless the message says so itself.
+    pub message_ttl: Option<Duration>,
+    /// The highest priority that counts; 0: none does.
+    pub priority_max: u8,
 }
 
 /// What `type` says of each, and `event_profile` of the one that is no default.
 pub(crate) const RABBITMQ: &str = "rabbitmq";
 pub(crate) const ACTIVEMQ: &str = "activemq";
+pub(crate) const EMBEDDED: &str = "embedded";
+pub(crate) const CUSTOM: &str = "custom";
 pub(crate) const OBSERVED: &str = "observed";
 
 /// What `type` says, by which the other keys are read.
@@ -71,38 +125,92 @@ pub(crate) const OBSERVED: &str = "observed";
 pub(super) enum BrokerType {
     RabbitMq,
     ActiveMq,
+    Embedded,
 }
 
 impl BrokerType {
-    pub(super) const ALL: [Self; 2] = [Self::RabbitMq, Self::ActiveMq];
+    pub(super) const ALL: [Self; 3] = [Self::RabbitMq, Self::ActiveMq, Self::Embedded];
 
     fn name(self) -> &'static str {
         match self {
             Self::RabbitMq => RABBITMQ,
             Self::ActiveMq => ACTIVEMQ,
+            Self::Embedded => EMBEDDED,
+        }
+    }
+
+    fn remote(self) -> Option<RemoteType> {
+        match self {
+            Self::RabbitMq => Some(RemoteType::RabbitMq),
+            Self::ActiveMq => Some(RemoteType::ActiveMq),
+            Self::Embedded => None,
         }
     }
 }
 
+/// The types of brokers that are elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RemoteType {
+    RabbitMq,
+    ActiveMq,
+}
+
+impl RemoteType {
+    pub(super) const ALL: [Self; 2] = [Self::RabbitMq, Self::ActiveMq];
+}
+
 impl BrokerConfig {
-    /// Its type, as the file spells it.
+    /// A broker in the host itself.
+    #[must_use]
+    pub fn embedded() -> Self {
+        Self { arn: None, kind: BrokerKind::Embedded(EmbeddedConfig::default()) }
+    }
+
+    /// A broker of the embedder's own.
+    #[must_use]
+    pub fn custom(broker: CustomBroker) -> Self {
+        Self { arn: None, kind: BrokerKind::Custom(broker) }
+    }
+
+    /// Its type, as the file spells it, or `custom`.
     pub(crate) fn type_name(&self) -> &'static str {
-        self.broker_type().name()
+        match self.kind {
+            BrokerKind::RabbitMq { .. } => RABBITMQ,
+            BrokerKind::ActiveMq { .. } => ACTIVEMQ,
+            BrokerKind::Embedded(_) => EMBEDDED,
+            BrokerKind::Custom(_) => CUSTOM,
+        }
     }
 
     /// The spelling of its events, as the file says it, where that can be chosen.
     pub(crate) fn profile_name(&self) -> Option<&'static str> {
         match self.kind {
-            BrokerKind::RabbitMq { .. } => None,
-            BrokerKind::ActiveMq { event_profile: EventProfile::Documented } => Some("documented"),
-            BrokerKind::ActiveMq { event_profile: EventProfile::Observed } => Some(OBSERVED),
+            BrokerKind::ActiveMq { event_profile: EventProfile::Documented, .. } => {
+                Some("documented")
+            }
+            BrokerKind::ActiveMq { event_profile: EventProfile::Observed, .. } => Some(OBSERVED),
+            BrokerKind::RabbitMq { .. } | BrokerKind::Embedded(_) | BrokerKind::Custom(_) => None,
         }
     }
 
-    pub(super) fn broker_type(&self) -> BrokerType {
+    /// How it is reached, if it is elsewhere.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteConfig> {
+        match &self.kind {
+            BrokerKind::RabbitMq { remote, .. } | BrokerKind::ActiveMq { remote, .. } => {
+                Some(remote)
+            }
+            BrokerKind::Embedded(_) | BrokerKind::Custom(_) => None,
+        }
+    }
+
+    /// `None` for one that no file can have.
+    pub(super) fn broker_type(&self) -> Option<BrokerType> {
         match self.kind {
-            BrokerKind::RabbitMq { .. } => BrokerType::RabbitMq,
-            BrokerKind::ActiveMq { .. } => BrokerType::ActiveMq,
+            BrokerKind::RabbitMq { .. } => Some(BrokerType::RabbitMq),
+            BrokerKind::ActiveMq { .. } => Some(BrokerType::ActiveMq),
+            BrokerKind::Embedded(_) => Some(BrokerType::Embedded),
+            BrokerKind::Custom(_) => None,
         }
     }
 }
@@ -134,8 +242,28 @@ pub(super) fn read(
     mut section: Section<'_, '_>,
     folder: &Path,
 ) -> Option<(BrokerType, Option<BrokerConfig>)> {
-    let broker_type = section.required("type", "\"rabbitmq\" or \"activemq\"", broker_type);
-    let endpoints = endpoints::take(&mut section, broker_type);
+    let types = "\"rabbitmq\", \"activemq\" or \"embedded\"";
+    let broker_type = section.required("type", types, broker_type);
+    let arn = section.optional("arn", arn);
+    let kind = if broker_type == Some(BrokerType::Embedded) {
+        Some(BrokerKind::Embedded(embedded(&mut section)))
+    } else {
+        remote(&mut section, folder, broker_type.and_then(BrokerType::remote))
+    };
+    section.finish();
+    Some((broker_type?, kind.map(|kind| BrokerConfig { arn, kind })))
+}
+
+/// Takes the keys of a broker elsewhere.
+fn remote(
+    section: &mut Section<'_, '_>,
+    folder: &Path,
+    remote_type: Option<RemoteType>,
+) -> Option<BrokerKind> {
+    for key in ["queues", "size_max", "http_publish"] {
+        section.refuse(key, "is for the type \"embedded\"; take it out");
+    }
+    let endpoints = endpoints::take(section, remote_type);
     let has_url_login = endpoints.as_ref().is_some_and(|endpoints| endpoints.login.is_some());
     let credentials = section.optional("credentials", |value| {
         let credentials = credentials(value, folder)?;
@@ -144,37 +272,37 @@ pub(super) fn read(
         }
         Ok(credentials)
     });
-    let arn = section.optional("arn", arn);
-    let heartbeat = section.or("heartbeat", HEARTBEAT, |value| heartbeat(value, broker_type));
-    let kind = kind(&mut section, broker_type);
+    let heartbeat = section.or("heartbeat", HEARTBEAT, |value| heartbeat(value, remote_type));
+    let own = own_keys(section, remote_type);
     let encrypted = endpoints.as_ref().is_none_or(|endpoints| endpoints.encrypted);
-    let tls = tls(&mut section, folder, encrypted, broker_type);
-    section.finish();
-
-    let broker_type = broker_type?;
-    let broker = endpoints.zip(kind).map(|(endpoints, kind)| {
-        let Endpoints { addresses, login, encrypted, options } = endpoints;
-        let nowhere = match broker_type {
-            BrokerType::RabbitMq => Credentials::Guest,
-            BrokerType::ActiveMq => Credentials::None,
-        };
-        BrokerConfig {
-            addresses,
-            tls: encrypted.then_some(tls),
-            credentials: credentials.unwrap_or(login.map_or(nowhere, Credentials::Url)),
-            arn,
-            heartbeat,
-            kind,
-            ignored_options: options,
-        }
-    });
-    Some((broker_type, broker))
+    let tls = tls(section, folder, encrypted, remote_type);
+    let (Endpoints { addresses, login, encrypted, options }, own) = endpoints.zip(own)?;
+    let nowhere = match own {
+        OwnKeys::RabbitMq { .. } => Credentials::Guest,
+        OwnKeys::ActiveMq { .. } => Credentials::None,
+    };
+    let remote = RemoteConfig {
+        addresses,
+        tls: encrypted.then_some(tls),
+        credentials: credentials.unwrap_or(login.map_or(nowhere, Credentials::Url)),
+        heartbeat,
+        ignored_options: options,
+    };
+    Some(match own {
+        OwnKeys::RabbitMq { consumer_timeout } => BrokerKind::RabbitMq { remote, consumer_timeout },
+        OwnKeys::ActiveMq { event_profile } => BrokerKind::ActiveMq { remote, event_profile },
+    })
 }
 
-/// Takes the keys that one type has and the other has not.
-fn kind(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) -> Option<BrokerKind> {
-    match broker_type {
-        Some(BrokerType::RabbitMq) => {
+/// What one type of broker elsewhere has and the other has not.
+enum OwnKeys {
+    RabbitMq { consumer_timeout: Duration },
+    ActiveMq { event_profile: EventProfile },
+}
+
+fn own_keys(section: &mut Section<'_, '_>, remote_type: Option<RemoteType>) -> Option<OwnKeys> {
+    match remote_type {
+        Some(RemoteType::RabbitMq) => {
             section.refuse(
                 "event_profile",
                 "is for the type \"activemq\", whose event is spelt in two ways; that of RabbitMQ \
@@ -183,16 +311,16 @@ fn kind(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) -> Optio
             let consumer_timeout = section.or("consumer_timeout", CONSUMER_TIMEOUT, |value| {
                 value::duration_in(value, CONSUMER_TIMEOUTS)
             });
-            Some(BrokerKind::RabbitMq { consumer_timeout })
+            Some(OwnKeys::RabbitMq { consumer_timeout })
         }
-        Some(BrokerType::ActiveMq) => {
+        Some(RemoteType::ActiveMq) => {
             section.refuse(
                 "consumer_timeout",
                 "is for the type \"rabbitmq\"; ActiveMQ lets a consumer leave a message unsettled \
                  for as long as it is connected: take it out",
             );
             let event_profile = section.or("event_profile", EventProfile::default(), event_profile);
-            Some(BrokerKind::ActiveMq { event_profile })
+            Some(OwnKeys::ActiveMq { event_profile })
         }
         // Which of them it may have is not known.
         None => {
@@ -201,6 +329,38 @@ fn kind(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) -> Optio
             None
         }
     }
+}
+
+/// Takes the keys of a broker in this process.
+fn embedded(section: &mut Section<'_, '_>) -> EmbeddedConfig {
+    let elsewhere =
+        ["url", "urls", "credentials", "heartbeat", "tls", "consumer_timeout", "event_profile"];
+    for key in elsewhere {
+        section.refuse(
+            key,
+            "is for brokers elsewhere; one of the type \"embedded\" is in the host itself: take it out",
+        );
+    }
+    let bytes_max =
+        section.or("size_max", EMBEDDED_SIZE, |value| value::size(value, EMBEDDED_SIZES));
+    let http_publish = section.or("http_publish", false, value::boolean);
+    let (_, queues) = section.table("queues").each(value::queue_name, embedded_queue);
+    EmbeddedConfig { queues: queues.into_iter().collect(), bytes_max, http_publish }
+}
+
+fn embedded_queue(mut section: Section<'_, '_>) -> Option<EmbeddedQueueConfig> {
+    let queue = EmbeddedQueueConfig {
+        dead_letter_queue: section.optional("dead_letter_queue", value::short_string),
+        message_ttl: section
+            .optional("message_ttl", |value| value::duration_in(value, MESSAGE_TTLS)),
+        priority_max: section.or("priority_max", 0, |value| value::integer(value, 0..=u8::MAX)),
+    };
+    if queue.dead_letter_queue.as_deref() == Some(section.name()) {
+        section
+            .problem("its dead letters would come again; name another `dead_letter_queue`".into());
+    }
+    section.finish();
+    Some(queue)
 }
 
 fn event_profile(value: &DeValue<'_>) -> Result<EventProfile, String> {
@@ -219,7 +379,7 @@ fn tls(
     section: &mut Section<'_, '_>,
     folder: &Path,
     encrypted: bool,
-    broker_type: Option<BrokerType>,
+    remote_type: Option<RemoteType>,
 ) -> TlsConfig {
     if !section.has("tls") {
         section.optional("tls", |_| Ok(()));
@@ -227,9 +387,9 @@ fn tls(
     }
     let mut table = section.table("tls");
     if !encrypted {
-        let scheme = match broker_type {
-            Some(BrokerType::ActiveMq) => "ssl://",
-            Some(BrokerType::RabbitMq) | None => "amqps://",
+        let scheme = match remote_type {
+            Some(RemoteType::ActiveMq) => "ssl://",
+            Some(RemoteType::RabbitMq) | None => "amqps://",
         };
         table.problem(format!("is for {scheme} only; write that in the URL, or take `tls` out"));
     }
@@ -290,15 +450,15 @@ fn arn(value: &DeValue<'_>) -> Result<String, String> {
 
 /// AMQP counts heartbeats in seconds (`connection.tune`). Beyond an hour, a dead connection would
 /// go unnoticed for longer than any function runs.
-fn heartbeat(value: &DeValue<'_>, broker_type: Option<BrokerType>) -> Result<Duration, String> {
+fn heartbeat(value: &DeValue<'_>, remote_type: Option<RemoteType>) -> Result<Duration, String> {
     let range = Duration::from_secs(1)..=Duration::from_secs(3600);
     let heartbeat = value::duration_in(value, range)?;
     if heartbeat.subsec_millis() == 0 {
         return Ok(heartbeat);
     }
-    let why = match broker_type {
-        Some(BrokerType::RabbitMq) => ", in which AMQP counts",
-        Some(BrokerType::ActiveMq) | None => "",
+    let why = match remote_type {
+        Some(RemoteType::RabbitMq) => ", in which AMQP counts",
+        Some(RemoteType::ActiveMq) | None => "",
     };
     Err(format!("{} is not whole seconds{why}", value::string(value)?))
 }

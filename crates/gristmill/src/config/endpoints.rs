@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use gristmill_broker::{Login, Secret};
 
-use super::broker::{Address, BrokerType};
+use super::broker::{Address, RemoteType};
 use super::failover::{self, Failover};
 use super::section::Section;
 use super::value;
@@ -77,7 +77,7 @@ const ACTIVEMQ: Grammar = Grammar {
     logins: "has addresses with different credentials; write the same into each, or none",
 };
 
-impl BrokerType {
+impl RemoteType {
     fn grammar(self) -> &'static Grammar {
         match self {
             Self::RabbitMq => &RABBITMQ,
@@ -107,23 +107,23 @@ pub(super) struct Endpoints {
 /// values are not looked at.
 pub(super) fn take(
     section: &mut Section<'_, '_>,
-    broker_type: Option<BrokerType>,
+    remote_type: Option<RemoteType>,
 ) -> Option<Endpoints> {
     if section.has("urls") {
         section.optional("url", |_| -> Result<(), String> {
             Err("`urls` is there too; write the one or the other".to_owned())
         });
         let urls = section.optional("urls", |value| {
-            broker_type.map(|broker_type| urls(value, broker_type)).transpose()
+            remote_type.map(|remote_type| urls(value, remote_type)).transpose()
         });
         return urls?;
     }
-    let example = match broker_type {
-        Some(broker_type) => broker_type.grammar().example,
+    let example = match remote_type {
+        Some(remote_type) => remote_type.grammar().example,
         None => "amqp://HOST:PORT or tcp://HOST:PORT",
     };
     let url = section.required("url", &format!("the broker's URL, {example}"), |value| {
-        broker_type.map(|broker_type| url(value, broker_type)).transpose()
+        remote_type.map(|remote_type| url(value, remote_type)).transpose()
     });
     // Known, so that a slip of the keys finds it.
     section.optional("urls", |_| Ok(()));
@@ -131,29 +131,29 @@ pub(super) fn take(
 }
 
 /// One URL, which may be several addresses.
-fn url(value: &DeValue<'_>, broker_type: BrokerType) -> Result<Endpoints, String> {
+fn url(value: &DeValue<'_>, remote_type: RemoteType) -> Result<Endpoints, String> {
     let written = value::string(value)?;
-    let failover = match broker_type {
-        BrokerType::ActiveMq => failover::split(written)?,
-        BrokerType::RabbitMq => None,
+    let failover = match remote_type {
+        RemoteType::ActiveMq => failover::split(written)?,
+        RemoteType::RabbitMq => None,
     };
     let Some(Failover { urls, options }) = failover else {
-        return together(vec![endpoint(written, broker_type)?], broker_type);
+        return together(vec![endpoint(written, remote_type)?], remote_type);
     };
     if urls.is_empty() || urls.len() > ADDRESSES_MAX {
         return Err(format!("has {} addresses, but has to have 1 to {ADDRESSES_MAX}", urls.len()));
     }
     let read = |(number, url): (usize, &&str)| {
-        endpoint(url, broker_type).map_err(|message| format!("address {}: {message}", number + 1))
+        endpoint(url, remote_type).map_err(|message| format!("address {}: {message}", number + 1))
     };
     let endpoints = urls.iter().enumerate().map(read).collect::<Result<_, String>>()?;
-    let mut together = together(endpoints, broker_type)?;
+    let mut together = together(endpoints, remote_type)?;
     together.options.extend(options);
     Ok(together)
 }
 
 /// An array of URLs, each one address.
-fn urls(value: &DeValue<'_>, broker_type: BrokerType) -> Result<Endpoints, String> {
+fn urls(value: &DeValue<'_>, remote_type: RemoteType) -> Result<Endpoints, String> {
     let DeValue::Array(urls) = value else {
         return Err(value::wrong_type(value, "an array of URLs"));
     };
@@ -162,15 +162,15 @@ fn urls(value: &DeValue<'_>, broker_type: BrokerType) -> Result<Endpoints, Strin
     }
     let read = |(number, url): (usize, &Spanned<DeValue<'_>>)| {
         value::string(url.get_ref())
-            .and_then(|url| endpoint(url, broker_type))
+            .and_then(|url| endpoint(url, remote_type))
             .map_err(|message| format!("URL {}: {message}", number + 1))
     };
-    together(urls.iter().enumerate().map(read).collect::<Result<_, String>>()?, broker_type)
+    together(urls.iter().enumerate().map(read).collect::<Result<_, String>>()?, remote_type)
 }
 
 /// Several URLs are one broker: they agree in all but the address.
-fn together(endpoints: Vec<Endpoint>, broker_type: BrokerType) -> Result<Endpoints, String> {
-    let Grammar { mixed, logins, .. } = broker_type.grammar();
+fn together(endpoints: Vec<Endpoint>, remote_type: RemoteType) -> Result<Endpoints, String> {
+    let Grammar { mixed, logins, .. } = remote_type.grammar();
     let first = endpoints.first().map(|first| (first.login.clone(), first.encrypted));
     let (login, encrypted) = first.unwrap_or_default();
     if endpoints.iter().any(|endpoint| endpoint.encrypted != encrypted) {
@@ -192,13 +192,13 @@ struct Endpoint {
     options: Vec<String>,
 }
 
-fn endpoint(written: &str, broker_type: BrokerType) -> Result<Endpoint, String> {
-    let grammar = broker_type.grammar();
+fn endpoint(written: &str, remote_type: RemoteType) -> Result<Endpoint, String> {
+    let grammar = remote_type.grammar();
     let scheme = scheme(written);
-    if BrokerType::ALL.iter().any(|other| *other != broker_type && other.has_scheme(&scheme)) {
+    if RemoteType::ALL.iter().any(|other| *other != remote_type && other.has_scheme(&scheme)) {
         return Err(grammar.other_type.to_owned());
     }
-    if broker_type == BrokerType::ActiveMq && scheme == failover::SCHEME {
+    if remote_type == RemoteType::ActiveMq && scheme == failover::SCHEME {
         return Err(failover::INSIDE.to_owned());
     }
     let url = Url::parse(written).map_err(|error| {
@@ -208,9 +208,9 @@ fn endpoint(written: &str, broker_type: BrokerType) -> Result<Endpoint, String> 
             grammar.example
         )
     })?;
-    let options = match broker_type {
-        BrokerType::RabbitMq => no_options(&url, grammar)?,
-        BrokerType::ActiveMq => options(&url, grammar)?,
+    let options = match remote_type {
+        RemoteType::RabbitMq => no_options(&url, grammar)?,
+        RemoteType::ActiveMq => options(&url, grammar)?,
     };
     let host = match url.host() {
         Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),

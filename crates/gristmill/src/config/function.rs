@@ -4,10 +4,12 @@
 //! the host trusts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::RangeInclusive;
-use std::path::{Component, Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_broker::Secret;
@@ -28,8 +30,8 @@ const FUEL: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
 /// A handler, its limits and its grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionConfig {
-    /// The handler's file.
-    pub component: PathBuf,
+    /// The handler.
+    pub component: Component,
     /// The longest that one invocation may run: more than nothing, at most 14 minutes.
     pub timeout: Duration,
     /// The most linear memory of one instance, in bytes: 1 MiB to 4 GiB.
@@ -50,6 +52,73 @@ pub struct FunctionConfig {
     pub environment: BTreeMap<String, Variable>,
     /// What else it may reach.
     pub grants: Grants,
+}
+
+/// Where a handler stands.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Component {
+    /// In this file, which is followed: when it changes, the new handler takes over.
+    File(PathBuf),
+    /// In memory.
+    Bytes(Arc<[u8]>),
+}
+
+impl Component {
+    /// Its file, if it has one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Component::File(path) => Some(path),
+            Component::Bytes(_) => None,
+        }
+    }
+}
+
+impl From<PathBuf> for Component {
+    fn from(path: PathBuf) -> Self {
+        Component::File(path)
+    }
+}
+
+impl From<&str> for Component {
+    fn from(path: &str) -> Self {
+        Component::File(path.into())
+    }
+}
+
+impl From<Vec<u8>> for Component {
+    fn from(bytes: Vec<u8>) -> Self {
+        Component::Bytes(bytes.into())
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Component::File(path) => path.fmt(f),
+            Component::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
+}
+
+impl FunctionConfig {
+    /// A handler with what a section has that sets nothing else; a path, or bytes.
+    #[must_use]
+    pub fn new(component: impl Into<Component>) -> Self {
+        Self {
+            component: component.into(),
+            timeout: TIMEOUT_MAX,
+            memory_bytes: MEMORY_MAX_BYTES,
+            fuel_per_second: FUEL_PER_SECOND,
+            reserved_concurrency: None,
+            instance_reuse: true,
+            instance_max_invocations: None,
+            trusted: false,
+            dropped_in: false,
+            environment: BTreeMap::new(),
+            grants: Grants::default(),
+        }
+    }
 }
 
 /// Where the value of an environment variable stands.
@@ -92,7 +161,7 @@ pub(super) fn read(
     let grants = grants(section.table("allow"), folder, host);
     section.finish();
     Some(FunctionConfig {
-        component: component?,
+        component: component?.into(),
         timeout,
         memory_bytes,
         fuel_per_second,
@@ -193,9 +262,7 @@ fn grants(mut section: Section<'_, '_>, folder: &Path, host: &HostConfig) -> Gra
 }
 
 /// An array of what is read from text.
-fn addresses<T: FromStr<Err = impl std::fmt::Display>>(
-    value: &DeValue<'_>,
-) -> Result<Vec<T>, String> {
+fn addresses<T: FromStr<Err = impl fmt::Display>>(value: &DeValue<'_>) -> Result<Vec<T>, String> {
     let DeValue::Array(values) = value else {
         return Err(value::wrong_type(value, "an array of strings"));
     };
@@ -217,14 +284,14 @@ pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::CurDir => {}
-            Component::ParentDir if plain.file_name().is_some() => {
+            path::Component::CurDir => {}
+            path::Component::ParentDir if plain.file_name().is_some() => {
                 plain.pop();
             }
-            Component::Prefix(_)
-            | Component::RootDir
-            | Component::ParentDir
-            | Component::Normal(_) => plain.push(part),
+            path::Component::Prefix(_)
+            | path::Component::RootDir
+            | path::Component::ParentDir
+            | path::Component::Normal(_) => plain.push(part),
         }
     }
     plain

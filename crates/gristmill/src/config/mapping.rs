@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::broker::BrokerType;
 use super::section::Section;
 use super::{
-    BrokerConfig, BrokerKind, FunctionConfig, MappingConfig, OnFailure, queue_name, value,
+    BrokerConfig, BrokerKind, EmbeddedConfig, FunctionConfig, MappingConfig, OnFailure, queue_name,
+    value,
 };
 
 /// The longest batching window, Lambda's.
@@ -25,6 +26,9 @@ const WINDOW_MAX: Duration = Duration::from_secs(300);
 /// The batch size and batching window of a mapping that sets none.
 const BATCH_SIZE: NonZeroU16 = NonZeroU16::new(100).unwrap();
 const WINDOW: Duration = Duration::from_millis(500);
+
+/// RabbitMQ's own default, which events of embedded queues have too.
+pub(super) const VIRTUAL_HOST: &str = "/";
 
 /// Below three a single failed attempt would already be too near.
 const DELIVERY_LIMITS: RangeInclusive<u32> = 3..=1_000_000;
@@ -59,6 +63,58 @@ const ACTIVEMQ: Defaults = Defaults {
 /// A dead letter that is given up again is deleted by a broker of ActiveMQ.
 const DEAD_LETTERS: Defaults = Defaults { on_failure: OnFailure::Store, ..ACTIVEMQ };
 
+impl MappingConfig {
+    /// A mapping on an embedded broker, or on one of the embedder's own, with what a section has that sets
+    /// nothing else.
+    pub fn new(
+        broker: impl Into<String>,
+        queue: impl Into<String>,
+        function: impl Into<String>,
+    ) -> Self {
+        let names = [broker.into(), queue.into(), function.into()];
+        Self { virtual_host: Some(VIRTUAL_HOST.to_owned()), ..Self::of(names, RABBITMQ) }
+    }
+
+    /// The same on RabbitMQ.
+    pub fn rabbitmq(
+        broker: impl Into<String>,
+        queue: impl Into<String>,
+        function: impl Into<String>,
+    ) -> Self {
+        Self { delivery_limit: Some(DELIVERY_LIMIT), ..Self::new(broker, queue, function) }
+    }
+
+    /// The same on ActiveMQ.
+    pub fn activemq(
+        broker: impl Into<String>,
+        queue: impl Into<String>,
+        function: impl Into<String>,
+    ) -> Self {
+        Self::of([broker.into(), queue.into(), function.into()], ACTIVEMQ)
+    }
+
+    fn of([broker, queue, function]: [String; 3], defaults: Defaults) -> Self {
+        Self {
+            broker,
+            queue,
+            virtual_host: None,
+            function,
+            batch_size: BATCH_SIZE,
+            maximum_batching_window: WINDOW,
+            maximum_concurrency: defaults.maximum_concurrency,
+            prefetch: default_prefetch(BATCH_SIZE, defaults.maximum_concurrency),
+            maximum_retry_attempts: defaults.maximum_retry_attempts,
+            maximum_record_age: None,
+            delivery_limit: None,
+            on_failure: defaults.on_failure,
+            bisect_batch_on_function_error: false,
+            report_batch_item_failures: false,
+            enabled: true,
+            uuid: None,
+        }
+    }
+}
+
 /// Where a mapping is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum File {
@@ -80,7 +136,7 @@ pub(super) fn read(
     file: File,
 ) -> Option<MappingConfig> {
     let queue = section.required("queue", "the queue's name", |value| match broker_type {
-        Some(BrokerType::RabbitMq) => value::short_string(value),
+        Some(BrokerType::RabbitMq | BrokerType::Embedded) => value::short_string(value),
         Some(BrokerType::ActiveMq) => queue_name::activemq(value),
         None => value::string(value).map(str::to_owned),
     });
@@ -89,7 +145,7 @@ pub(super) fn read(
     let defaults = match broker_type {
         Some(BrokerType::ActiveMq) if is_dead_letters => DEAD_LETTERS,
         Some(BrokerType::ActiveMq) => ACTIVEMQ,
-        Some(BrokerType::RabbitMq) | None => RABBITMQ,
+        Some(BrokerType::RabbitMq | BrokerType::Embedded) | None => RABBITMQ,
     };
     let virtual_host = virtual_host(section, broker_type);
     let batch_size = section.or("batch_size", BATCH_SIZE, |value| value::count(value, 10_000));
@@ -160,8 +216,16 @@ fn virtual_host(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>) 
             );
             None
         }
+        Some(BrokerType::Embedded) => {
+            section.refuse(
+                "virtual_host",
+                "is for brokers of the type \"rabbitmq\"; an embedded one has no virtual hosts: take it \
+                 out",
+            );
+            Some(VIRTUAL_HOST.to_owned())
+        }
         Some(BrokerType::RabbitMq) | None => {
-            Some(section.or("virtual_host", "/".to_owned(), value::short_string))
+            Some(section.or("virtual_host", VIRTUAL_HOST.to_owned(), value::short_string))
         }
     }
 }
@@ -173,6 +237,14 @@ fn delivery_limit(section: &mut Section<'_, '_>, broker_type: Option<BrokerType>
                 "delivery_limit",
                 "is for brokers of the type \"rabbitmq\"; ActiveMQ takes a message back as often as \
                  need be: take it out, and bound the tries by `maximum_retry_attempts`",
+            );
+            None
+        }
+        Some(BrokerType::Embedded) => {
+            section.refuse(
+                "delivery_limit",
+                "is for brokers of the type \"rabbitmq\"; an embedded queue takes a message back as often \
+                 as need be: take it out, and bound the tries by `maximum_retry_attempts`",
             );
             None
         }
@@ -191,15 +263,15 @@ pub(super) fn fits(
     function: &FunctionConfig,
 ) -> bool {
     match broker.kind {
-        BrokerKind::RabbitMq { consumer_timeout } => {
+        BrokerKind::RabbitMq { consumer_timeout, .. } => {
             let window = mapping.maximum_batching_window;
             latest_start(consumer_timeout, window, function.timeout).is_some()
         }
-        BrokerKind::ActiveMq { .. } => true,
+        BrokerKind::ActiveMq { .. } | BrokerKind::Embedded(_) | BrokerKind::Custom(_) => true,
     }
 }
 
-/// The rules that several sections keep together.
+/// Notes what breaks the rules that several sections keep together.
 pub(super) fn together(
     section: &mut Section<'_, '_>,
     mapping: &MappingConfig,
@@ -208,20 +280,44 @@ pub(super) fn together(
 ) {
     let sections = brokers.get(&mapping.broker).zip(functions.get(&mapping.function));
     // One with a problem of its own has said so.
-    let Some((broker, function)) = sections else { return };
-    let BrokerKind::RabbitMq { consumer_timeout } = broker.kind else { return };
+    if let Some((broker, function)) = sections
+        && let Some(problem) = problem(mapping, broker, function)
+    {
+        section.problem(problem);
+    }
+}
+
+/// What breaks the rules that a mapping, its broker and its function keep together.
+pub(super) fn problem(
+    mapping: &MappingConfig,
+    broker: &BrokerConfig,
+    function: &FunctionConfig,
+) -> Option<String> {
+    if let BrokerKind::Embedded(EmbeddedConfig { queues, .. }) = &broker.kind
+        && mapping.on_failure == OnFailure::Broker
+        && queues.get(&mapping.queue).is_none_or(|queue| queue.dead_letter_queue.is_none())
+    {
+        return Some(format!(
+            "its `on_failure` is \"broker\", and the queue {queue:?} has no `dead_letter_queue`, so what is \
+             given up would be deleted; set one in [broker.{broker}.queues.{queue:?}], or write \"store\" or \
+             \"queue:NAME\"",
+            queue = mapping.queue,
+            broker = mapping.broker,
+        ));
+    }
+    let BrokerKind::RabbitMq { consumer_timeout, .. } = broker.kind else { return None };
     let (window, timeout) = (mapping.maximum_batching_window, function.timeout);
-    if !fits(mapping, broker, function) {
+    (!fits(mapping, broker, function)).then(|| {
         let [window, timeout] = [window, timeout].map(value::duration_text);
         let most = value::duration_text(consumer_timeout.saturating_sub(MARGIN));
-        section.problem(format!(
+        format!(
             "its `maximum_batching_window` ({window}) and the `timeout` of its function ({timeout}) \
              have to be together below {most}, which is broker.{}.consumer_timeout less a minute: \
              the broker closes the channel of a consumer that keeps a message for longer; shorten \
              them, or raise consumer_timeout in the broker and here",
             mapping.broker
-        ));
-    }
+        )
+    })
 }
 
 /// An integer in a range, or -1 for none.
@@ -261,11 +357,13 @@ fn on_failure(
         };
     };
     let checked = match broker_type {
-        Some(BrokerType::RabbitMq) => value::length(name, u16::from(u8::MAX)),
-        Some(BrokerType::ActiveMq) => queue_name::activemq_name(name),
+        Some(BrokerType::RabbitMq | BrokerType::Embedded) => value::queue_name(name),
+        Some(BrokerType::ActiveMq) => {
+            queue_name::activemq_name(name).map_err(|problem| format!("the queue's name {problem}"))
+        }
         None => Ok(()),
     };
-    checked.map_err(|problem| format!("the queue's name {problem}"))?;
+    checked?;
     if queue == Some(name) {
         return Err(
             "names the queue that the messages come from, so they would come again; write \

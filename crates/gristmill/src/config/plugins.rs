@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gristmill_sandbox::{FUEL_PER_SECOND, Grants, MEMORY_MAX_BYTES, TIMEOUT_MAX};
+use gristmill_sandbox::{MEMORY_MAX_BYTES, TIMEOUT_MAX};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -114,17 +114,10 @@ impl PluginsConfig {
     /// The function that a handler is which has no sidecar.
     pub(super) fn function(&self, name: &str, host: &HostConfig) -> FunctionConfig {
         FunctionConfig {
-            component: self.handler(name),
             timeout: self.timeout_max,
             memory_bytes: MEMORY_MAX_BYTES.min(self.memory_max_bytes).min(host.memory_max_bytes),
-            fuel_per_second: FUEL_PER_SECOND,
-            reserved_concurrency: None,
-            instance_reuse: true,
-            instance_max_invocations: None,
-            trusted: false,
             dropped_in: true,
-            environment: BTreeMap::new(),
-            grants: Grants::default(),
+            ..FunctionConfig::new(self.handler(name))
         }
     }
 }
@@ -174,7 +167,7 @@ fn sidecar(
     // none.
     let section = config.functions.get(name).filter(|function| !function.dropped_in);
     let is_here = |section: &FunctionConfig| {
-        function::plain(&section.component) == function::plain(&plain.component)
+        section.component.path().map(function::plain) == plain.component.path().map(function::plain)
     };
     if section.is_some_and(|section| !is_here(section)) {
         root.problem(format!(
@@ -214,7 +207,7 @@ fn sidecar(
         },
     };
     let functions = BTreeMap::from([(name.to_owned(), function.clone())]);
-    let (_, mappings) = root.table("mapping").each(|mut section| {
+    let (_, mappings) = root.table("mapping").each(value::name, |mut section| {
         let mapping = sidecar_mapping(&mut section, name, config, plugins);
         if let Some(mapping) = &mapping {
             mapping::together(&mut section, mapping, &config.brokers, &functions);
@@ -256,7 +249,7 @@ fn sidecar_mapping(
         .refuse("function", &format!("is {function}, the handler beside this file; take it out"));
     section.refuse("uuid", "is for gristmill.toml only; take it out");
     let settings = broker.as_ref().and_then(|name| config.brokers.get(name));
-    let broker_type = settings.map(BrokerConfig::broker_type);
+    let broker_type = settings.and_then(BrokerConfig::broker_type);
     let function = Some(function.to_owned());
     mapping::read(section, broker, broker_type, function, None, mapping::File::Sidecar)
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gristmill_sandbox::EngineSettings;
@@ -62,18 +62,19 @@ pub(super) fn root<'p, 't>(
 
 fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
     let host = host(root.table("host"), folder);
-    let (broker_names, read) = root.table("broker").each(|section| broker::read(section, folder));
+    let (broker_names, read) =
+        root.table("broker").each(value::name, |section| broker::read(section, folder));
     let (mut brokers, mut broker_types) = (BTreeMap::new(), BTreeMap::new());
     for (name, (broker_type, broker)) in read {
         broker_types.insert(name.clone(), broker_type);
         brokers.extend(broker.map(|broker| (name, broker)));
     }
     let (function_names, functions) =
-        root.table("function").each(|section| function::read(section, folder, &host));
+        root.table("function").each(value::name, |section| function::read(section, folder, &host));
     let plugins = plugins::read(&mut root, folder, &broker_names, &host);
     let mut uuids = BTreeSet::new();
     let mut functions: BTreeMap<String, FunctionConfig> = BTreeMap::from_iter(functions);
-    let (_, mappings) = root.table("mapping").each(|mut section| {
+    let (_, mappings) = root.table("mapping").each(value::name, |mut section| {
         let broker = section.required("broker", "the name of a broker", |value| {
             one_of(value, "broker", &broker_names)
         });
@@ -107,30 +108,50 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
     Config { host, plugins, brokers, functions, mappings: BTreeMap::from_iter(mappings) }
 }
 
+/// A host whose section sets nothing.
+pub(super) fn host_of(data_dir: PathBuf) -> HostConfig {
+    let pool = EngineSettings::default();
+    HostConfig {
+        data_dir,
+        region: "us-east-1".to_owned(),
+        account_id: "000000000000".to_owned(),
+        drain_timeout: Duration::from_secs(30),
+        log_format: LogFormat::Text,
+        listen: None,
+        instances_max: pool.instances_max,
+        memory_max_bytes: pool.memory_max_bytes,
+        dead_letters_bytes_max: DEAD_LETTERS_SIZE,
+        dead_letters_age_max: None,
+        compile_timeout: COMPILE_TIMEOUT,
+    }
+}
+
 fn host(mut section: Section<'_, '_>, folder: &Path) -> HostConfig {
     let drain_range = Duration::ZERO..=DRAIN_MAX;
-    let pool = EngineSettings::default();
+    let unset = host_of(folder.join("data"));
     let host = HostConfig {
-        data_dir: section.or("data_dir", folder.join("data"), |value| value::path(value, folder)),
-        region: section.or("region", "us-east-1".to_owned(), region),
-        account_id: section.or("account_id", "000000000000".to_owned(), account_id),
-        drain_timeout: section.or("drain_timeout", Duration::from_secs(30), |value| {
+        data_dir: section.or("data_dir", unset.data_dir, |value| value::path(value, folder)),
+        region: section.or("region", unset.region, region),
+        account_id: section.or("account_id", unset.account_id, account_id),
+        drain_timeout: section.or("drain_timeout", unset.drain_timeout, |value| {
             value::duration_in(value, drain_range)
         }),
-        log_format: section.or("log_format", LogFormat::Text, log_format),
+        log_format: section.or("log_format", unset.log_format, log_format),
         listen: section.optional("listen", listen),
-        instances_max: section.or("instances_max", pool.instances_max, |value| {
+        instances_max: section.or("instances_max", unset.instances_max, |value| {
             value::integer(value, 1..=EngineSettings::INSTANCES_MOST)
         }),
-        memory_max_bytes: section.or("memory_max", pool.memory_max_bytes, |value| {
+        memory_max_bytes: section.or("memory_max", unset.memory_max_bytes, |value| {
             value::size(value, function::MEMORY_BYTES)
         }),
-        dead_letters_bytes_max: section.or("dead_letters_size_max", DEAD_LETTERS_SIZE, |value| {
-            value::size(value, DEAD_LETTERS_SIZES)
-        }),
+        dead_letters_bytes_max: section.or(
+            "dead_letters_size_max",
+            unset.dead_letters_bytes_max,
+            |value| value::size(value, DEAD_LETTERS_SIZES),
+        ),
         dead_letters_age_max: section
             .optional("dead_letters_age_max", |value| value::duration_in(value, DEAD_LETTERS_AGES)),
-        compile_timeout: section.or("compile_timeout", COMPILE_TIMEOUT, |value| {
+        compile_timeout: section.or("compile_timeout", unset.compile_timeout, |value| {
             value::duration_in(value, COMPILE_TIMEOUTS)
         }),
     };

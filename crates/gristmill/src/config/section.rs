@@ -15,6 +15,8 @@ use super::value;
 pub(super) struct Section<'p, 't> {
     /// The table's full path, such as `mapping.orders`; empty for the whole file.
     path: String,
+    /// Its last part.
+    name: String,
     /// The byte offset of the table's name, where problems with absent keys are noted.
     at: usize,
     /// What has not been taken yet.
@@ -27,12 +29,24 @@ pub(super) struct Section<'p, 't> {
 impl<'p, 't> Section<'p, 't> {
     /// The whole file.
     pub(super) fn root(table: DeTable<'t>, problems: &'p mut Problems<'t>) -> Self {
-        Self { path: String::new(), at: 0, left: table, known: Vec::new(), problems }
+        Self {
+            path: String::new(),
+            name: String::new(),
+            at: 0,
+            left: table,
+            known: Vec::new(),
+            problems,
+        }
     }
 
     /// Whether a key is there that has not been taken yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.left.contains_key(key)
+    }
+
+    /// The table's own name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Notes a problem with the table as a whole.
@@ -101,15 +115,18 @@ impl<'p, 't> Section<'p, 't> {
         };
         let left = value.and_then(|value| into_table(value, &path, self.problems));
         let left = left.unwrap_or_default();
-        Section { path, at, left, known: Vec::new(), problems: &mut *self.problems }
+        let name = key.to_owned();
+        Section { path, name, at, left, known: Vec::new(), problems: &mut *self.problems }
     }
 
-    /// Takes every table in this one, by name, and reads it as a section of its own.
+    /// Takes every table in this one, by name, and reads it as a section of its own. A name has to pass
+    /// `check_name`.
     ///
     /// Gives all names, those with problems among them, so that whoever refers to a section that is
     /// wrong is not told that it is missing; and what was read.
     pub(super) fn each<T>(
         mut self,
+        check_name: impl Fn(&str) -> Result<(), String>,
         mut read: impl FnMut(Section<'_, 't>) -> Option<T>,
     ) -> (Vec<String>, Vec<(String, T)>) {
         let (mut names, mut sections) = (Vec::new(), Vec::new());
@@ -117,12 +134,13 @@ impl<'p, 't> Section<'p, 't> {
             let path = self.path_of(name.get_ref());
             let at = name.span().start;
             let name = name.into_inner().into_owned();
-            if let Err(message) = value::name(&name) {
+            if let Err(message) = check_name(&name) {
                 self.problems.add(at, &path, message);
             }
             if let Some(left) = into_table(value, &path, self.problems) {
                 let problems = &mut *self.problems;
-                let section = Section { path, at, left, known: Vec::new(), problems };
+                let known = Vec::new();
+                let section = Section { path, name: name.clone(), at, left, known, problems };
                 sections.extend(read(section).map(|section| (name.clone(), section)));
             }
             names.push(name);
@@ -167,7 +185,8 @@ impl<'p, 't> Section<'p, 't> {
             let (at, path) = (value.span().start, format!("{path}[{number}]"));
             if let Some(left) = into_table(value, &path, self.problems) {
                 let problems = &mut *self.problems;
-                sections.extend(read(Section { path, at, left, known: Vec::new(), problems }));
+                let (name, known) = (number.to_string(), Vec::new());
+                sections.extend(read(Section { path, name, at, left, known, problems }));
             }
         }
         sections

@@ -66,6 +66,11 @@ pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| wrong_type(value, "a string"))
 }
 
+/// The name of a queue of RabbitMQ or of an embedded broker.
+pub(super) fn queue_name(name: &str) -> Result<(), String> {
+    length(name, u16::from(u8::MAX)).map_err(|problem| format!("the queue's name {problem}"))
+}
+
 /// A string of 1 to 255 bytes, which is what fits an AMQP 0-9-1 short string.
 pub(super) fn short_string(value: &DeValue<'_>) -> Result<String, String> {
     let text = string(value)?;

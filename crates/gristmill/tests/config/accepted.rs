@@ -32,42 +32,46 @@ fn a_full_file_becomes_a_config_whose_debug_holds_no_secret() {
         plugins: None,
         brokers: {
             "local": BrokerConfig {
-                addresses: [
-                    Address {
-                        host: "::1",
-                        port: 5672,
-                    },
-                ],
-                tls: None,
-                credentials: Url(
-                    Login([hidden]),
-                ),
                 arn: None,
-                heartbeat: 10s,
                 kind: RabbitMq {
+                    remote: RemoteConfig {
+                        addresses: [
+                            Address {
+                                host: "::1",
+                                port: 5672,
+                            },
+                        ],
+                        tls: None,
+                        credentials: Url(
+                            Login([hidden]),
+                        ),
+                        heartbeat: 10s,
+                        ignored_options: {},
+                    },
                     consumer_timeout: 1800s,
                 },
-                ignored_options: {},
             },
             "shop": BrokerConfig {
-                addresses: [
-                    Address {
-                        host: "rabbit.example.com",
-                        port: 5673,
-                    },
-                ],
-                tls: None,
-                credentials: File(
-                    "etc/secrets/shop.json",
-                ),
                 arn: Some(
                     "arn:aws:mq:eu-central-1:123456789012:broker:shop:b-1",
                 ),
-                heartbeat: 30s,
                 kind: RabbitMq {
+                    remote: RemoteConfig {
+                        addresses: [
+                            Address {
+                                host: "rabbit.example.com",
+                                port: 5673,
+                            },
+                        ],
+                        tls: None,
+                        credentials: File(
+                            "etc/secrets/shop.json",
+                        ),
+                        heartbeat: 30s,
+                        ignored_options: {},
+                    },
                     consumer_timeout: 1800s,
                 },
-                ignored_options: {},
             },
         },
         functions: {
@@ -209,7 +213,7 @@ fn prefetch_holds_the_running_batches_and_one_more_and_never_overflows() {
 fn hosts_and_ports_are_read_from_urls() {
     let config = parse(FULL);
     let address = |broker: &str| {
-        let address = &config.brokers[broker].addresses[0];
+        let address = &config.brokers[broker].remote().unwrap().addresses[0];
         (address.host.clone(), address.port)
     };
     assert_eq!(address("local"), ("::1".to_owned(), 5672));
@@ -224,45 +228,47 @@ fn several_urls_are_one_broker_and_amqps_brings_its_port_and_settings() {
                 key = '/k.pem' }\nconsumer_timeout = '1h'";
     assert_debug_snapshot!(parse(text).brokers["b"], @r#"
     BrokerConfig {
-        addresses: [
-            Address {
-                host: "one",
-                port: 5671,
-            },
-            Address {
-                host: "two",
-                port: 7,
-            },
-        ],
-        tls: Some(
-            TlsConfig {
-                ca: Some(
-                    "etc/ca.pem",
-                ),
-                server_name: Some(
-                    "broker.test",
-                ),
-                certificate: Some(
-                    (
-                        "etc/c.pem",
-                        "/k.pem",
-                    ),
-                ),
-            },
-        ),
-        credentials: Url(
-            Login([hidden]),
-        ),
         arn: None,
-        heartbeat: 10s,
         kind: RabbitMq {
+            remote: RemoteConfig {
+                addresses: [
+                    Address {
+                        host: "one",
+                        port: 5671,
+                    },
+                    Address {
+                        host: "two",
+                        port: 7,
+                    },
+                ],
+                tls: Some(
+                    TlsConfig {
+                        ca: Some(
+                            "etc/ca.pem",
+                        ),
+                        server_name: Some(
+                            "broker.test",
+                        ),
+                        certificate: Some(
+                            (
+                                "etc/c.pem",
+                                "/k.pem",
+                            ),
+                        ),
+                    },
+                ),
+                credentials: Url(
+                    Login([hidden]),
+                ),
+                heartbeat: 10s,
+                ignored_options: {},
+            },
             consumer_timeout: 3600s,
         },
-        ignored_options: {},
     }
     "#);
     let text = "[broker.b]\ntype = 'rabbitmq'\nurl = 'amqps://one'";
-    assert_debug_snapshot!(parse(text).brokers["b"].tls, @"
+    assert_debug_snapshot!(parse(text).brokers["b"].remote().unwrap().tls, @"
     Some(
         TlsConfig {
             ca: None,
@@ -296,7 +302,10 @@ fn limits_are_read_and_minus_one_is_none() {
 fn window_and_timeout_just_below_the_consumer_timeout_are_accepted() {
     let config = parse(&consumer_timeout("15m2s", "1s", "14m"));
     let consumer_timeout = Duration::from_secs(902);
-    assert_eq!(config.brokers["b"].kind, BrokerKind::RabbitMq { consumer_timeout });
+    let BrokerKind::RabbitMq { consumer_timeout: read, .. } = config.brokers["b"].kind else {
+        panic!()
+    };
+    assert_eq!(read, consumer_timeout);
 }
 
 #[test]

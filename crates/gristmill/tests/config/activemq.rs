@@ -23,20 +23,22 @@ fn a_broker_and_its_mapping_that_set_nothing_have_the_defaults_of_activemq() {
     let config = parse(&file("", ""));
     assert_debug_snapshot!(config.brokers["amq"], @r#"
     BrokerConfig {
-        addresses: [
-            Address {
-                host: "h",
-                port: 61616,
-            },
-        ],
-        tls: None,
-        credentials: None,
         arn: None,
-        heartbeat: 10s,
         kind: ActiveMq {
+            remote: RemoteConfig {
+                addresses: [
+                    Address {
+                        host: "h",
+                        port: 61616,
+                    },
+                ],
+                tls: None,
+                credentials: None,
+                heartbeat: 10s,
+                ignored_options: {},
+            },
             event_profile: Documented,
         },
-        ignored_options: {},
     }
     "#);
     assert_debug_snapshot!(config.mappings["m"], @r#"
@@ -72,8 +74,8 @@ fn what_is_written_is_taken() {
                    maximum_record_age = '1h'\non_failure = 'broker'\nmaximum_batching_window = '5m'";
     let config = parse(&file(broker, mapping));
     let broker = &config.brokers["amq"];
-    assert_eq!(broker.heartbeat.as_secs(), 20);
-    assert_eq!(broker.kind, BrokerKind::ActiveMq { event_profile: EventProfile::Observed });
+    let BrokerKind::ActiveMq { remote, event_profile } = &broker.kind else { panic!("{broker:?}") };
+    assert_eq!((remote.heartbeat.as_secs(), *event_profile), (20, EventProfile::Observed));
     let mapping = &config.mappings["m"];
     assert_eq!(mapping.prefetch.get(), 65_535);
     assert_eq!(mapping.maximum_retry_attempts, None);
@@ -240,7 +242,7 @@ fn the_example_of_the_reference_is_accepted() {
     let reference = include_str!("../../../../docs/configuration.md");
     let (_, example) = reference.split_once("```toml\n# ActiveMQ\n").unwrap();
     let config = parse(example.split_once("```").unwrap().0);
-    assert_eq!(config.brokers["amazon"].addresses.len(), 2);
+    assert_eq!(config.brokers["amazon"].remote().unwrap().addresses.len(), 2);
     assert_eq!(config.mappings["orders"].prefetch.get(), 600);
     assert_eq!(config.advice(), Vec::<String>::new());
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use gristmill::config::{BrokerConfig, Config, Credentials};
+use gristmill::config::{Config, Credentials, RemoteConfig};
 use insta::assert_snapshot;
 
 use crate::{parse, refused, refused_values_on};
@@ -15,8 +15,8 @@ fn config(url: &str) -> Config {
     parse(&format!("[broker.b]\ntype = 'activemq'\n{url}"))
 }
 
-fn broker(url: &str) -> BrokerConfig {
-    config(url).brokers["b"].clone()
+fn broker(url: &str) -> RemoteConfig {
+    config(url).brokers["b"].remote().unwrap().clone()
 }
 
 /// What a broker's addresses are, and whether they are encrypted.
@@ -68,7 +68,7 @@ fn a_login_in_the_url_is_taken_and_hidden() {
         let config = config(&format!("url = '{url}'"));
         assert!(!format!("{config:?} {:?}", config.advice()).contains("hunt"), "{config:?}");
         assert!(config.advice()[0].starts_with("broker.b has credentials in its URL"));
-        let broker = &config.brokers["b"];
+        let broker = config.brokers["b"].remote().unwrap();
         let login = broker.credentials.resolve(|_| None).unwrap().unwrap();
         assert_eq!((login.username.as_str(), login.password.expose()), ("u", "hunter2"));
     }

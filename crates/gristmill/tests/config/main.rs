@@ -7,6 +7,7 @@
 
 mod accepted;
 mod activemq;
+mod embedded;
 mod failover;
 mod plugins;
 mod refused;

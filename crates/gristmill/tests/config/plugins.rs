@@ -73,7 +73,7 @@ fn what_is_wrong_with_the_section_is_told() {
 fn a_mapping_may_name_a_function_that_is_to_be_dropped_in() {
     let config = parse(HOST);
     let function = &config.functions["promised"];
-    assert_eq!(function.component, Path::new("etc/plugins/promised.wasm"));
+    assert_eq!(function.component.path(), Some(Path::new("etc/plugins/promised.wasm")));
     assert_eq!(function.memory_bytes, 64 << 20);
     let without = HOST.split_once("[broker.open]").unwrap().1;
     let said = refused(&format!("[broker.open]{without}"));

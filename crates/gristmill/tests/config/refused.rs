@@ -95,7 +95,7 @@ fn a_section_with_a_problem_is_not_missing_too() {
     let text = "[broker.b]\n[function.f]\ncomponent = 'f.wasm'\n\
                 [mapping.m]\nqueue = 'q'\nbroker = 'b'\nfunction = 'f'\n";
     assert_snapshot!(refused(text), @r#"
-    gristmill.toml:1: broker.b.type: missing; set it to "rabbitmq" or "activemq"
+    gristmill.toml:1: broker.b.type: missing; set it to "rabbitmq", "activemq" or "embedded"
     gristmill.toml:1: broker.b.url: missing; set it to the broker's URL, amqp://HOST:PORT or tcp://HOST:PORT
     "#);
 }
@@ -209,7 +209,7 @@ fn other_values_of_a_mapping() {
 #[test]
 fn types_and_arns_of_brokers() {
     assert_snapshot!(refused_values("broker.b", "type", &["'kafka'", "'rabitmq'"]), @r#"
-    'kafka': this version has no broker type "kafka"; choose from `rabbitmq`, `activemq`
+    'kafka': this version has no broker type "kafka"; choose from `rabbitmq`, `activemq`, `embedded`
     'rabitmq': this version has no broker type "rabitmq"; did you mean `rabbitmq`?
     "#);
     assert_snapshot!(refused_values("broker.b", "arn", &["'mq:1'"]), @r#"'mq:1': "mq:1" is not an ARN; it has to begin with arn:"#);

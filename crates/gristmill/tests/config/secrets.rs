@@ -73,7 +73,8 @@ fn credentials_come_from_url_file_variable_or_the_broker_itself() {
 
     let from_file = Credentials::File(file).resolve(no_environment).unwrap().unwrap();
     assert_eq!((from_file.username.as_str(), from_file.password.expose()), ("f", "hunter2"));
-    let from_url = parse(FULL).brokers["local"].credentials.resolve(no_environment);
+    let from_url =
+        parse(FULL).brokers["local"].remote().unwrap().credentials.resolve(no_environment);
     let from_url = from_url.unwrap().unwrap();
     assert_eq!((from_url.username.as_str(), from_url.password.expose()), ("app", "hunter22"));
     let guest = Credentials::Guest.resolve(no_environment).unwrap().unwrap();
