@@ -14,6 +14,7 @@ mod crashes;
 mod dead_letters;
 mod delivery_limit;
 mod drop_ins;
+mod embedded;
 mod encryption;
 mod events;
 mod failures;

@@ -12,16 +12,33 @@ use tokio::net::TcpStream;
 use crate::support::{Broker, GRISTMILL, LONG, drain, moved, report, subscribed};
 
 /// Where the host says that it listens.
-async fn address(host: &Host) -> SocketAddr {
+/// Where a host says that it listens.
+pub(crate) async fn listening(host: &Host) -> SocketAddr {
     let line = host.wait_for(LONG, |line| line["message"] == "listening").await.unwrap();
     line["address"].as_str().unwrap().parse().unwrap()
 }
 
 /// Asks for a path; the status line's number, and the body.
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    request(address, "GET", path, "", b"").await
+}
+
+/// The same with another method, further headers and a body.
+pub(crate) async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // One that is refused is not read to its end.
+    drop(stream.write_all(body).await);
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -41,7 +58,7 @@ async fn a_host_tells_what_its_mappings_do() {
     let off = broker.mapping("off", "silent", "", "enabled = false");
     let listen = "[host]\nlisten = \"127.0.0.1:0\"\n\n".to_owned();
     let host = broker.host(&[listen, good, missing, off]);
-    let address = address(&host).await;
+    let address = listening(&host).await;
     assert_eq!(get(address, "/healthz").await, (200, "ok\n".to_owned()));
     host.wait_for(LONG, |line| line["code"] == "ESM_CONFIG_NOT_VALID").await.unwrap();
     subscribed_or_was(&host, "good").await;

@@ -106,7 +106,7 @@ fn serve(host: Host, follower: Follower, listener: Option<TcpListener>) -> anyho
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let mut hangups = Hangups::listen().context("cannot listen for signals")?;
         let stop = CancellationToken::new();
-        let status = host.handle().status();
+        let handle = host.handle();
         let running = host.run(stop.clone());
         let following = follower.run(async || hangups.next().await);
         tokio::pin!(running, following);
@@ -114,7 +114,7 @@ fn serve(host: Host, follower: Follower, listener: Option<TcpListener>) -> anyho
         let mut answering = JoinSet::new();
         if let Some(listener) = listener {
             let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
-            answering.spawn(gristmill_control::serve(listener, status, CancellationToken::new()));
+            answering.spawn(gristmill_control::serve(listener, handle, CancellationToken::new()));
         }
         tokio::select! {
             () = &mut running => return Ok(exit::OK),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use gristmill::{CancellationToken, HostStatus};
+use axum::routing::{get, post};
+use gristmill::{CancellationToken, HostHandle, HostStatus};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use crate::answers;
+use crate::{answers, publishing};
 
 /// The most connections at once; whoever comes then waits.
 const CONNECTIONS_MAX: usize = 64;
@@ -34,8 +35,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Cancel safety
 ///
 /// Dropping the future closes every connection.
-pub async fn serve(listener: TcpListener, status: HostStatus, stop: CancellationToken) {
-    let service = TowerToHyperService::new(router(status));
+pub async fn serve(listener: TcpListener, host: HostHandle, stop: CancellationToken) {
+    let service = TowerToHyperService::new(router(host));
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &permits)).await {
@@ -72,12 +73,17 @@ async fn accept(
     }
 }
 
-fn router(status: HostStatus) -> Router {
-    let ready = status.clone();
+fn router(host: HostHandle) -> Router {
+    let (ready, status) = (host.status(), host.status());
+    let publish = async move |queue, wishes, headers, body| {
+        publishing::publish(&host, queue, wishes, headers, body).await
+    };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readyz(&ready)))
         .route("/status", get(async move || json(&status)))
+        .route("/queues/{name}/messages", post(publish))
+        .layer(DefaultBodyLimit::max(publishing::REQUEST_BYTES_MAX))
 }
 
 fn readyz(status: &HostStatus) -> Response {

@@ -21,11 +21,11 @@ impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::parse("", &folder.path().join("gristmill.toml")).unwrap();
-        let status = Host::new(config, |_| None, gristmill::InProcess).unwrap().handle().status();
+        let handle = Host::new(config, |_| None, gristmill::InProcess).unwrap().handle();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, status, CancellationToken::new()));
+        tasks.spawn(serve(listener, handle, CancellationToken::new()));
         Self { address, _tasks: tasks, _folder: folder }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! What must never happen: two brokers of this process on one file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,14 @@ const BODY_BYTES_MAX: usize = EVENT_BYTES_MAX / 4 * 3;
 #[derive(Debug)]
 pub(crate) struct Embedded {
     data_dir: PathBuf,
-    brokers: Mutex<BTreeMap<String, EmbeddedBroker>>,
+    brokers: Mutex<BTreeMap<String, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    broker: EmbeddedBroker,
+    queues: BTreeSet<String>,
+    http_publish: bool,
 }
 
 impl Embedded {
@@ -45,26 +52,51 @@ impl Embedded {
         for (name, broker) in &config.brokers {
             let BrokerKind::Embedded(embedded) = &broker.kind else { continue };
             let settings = settings(&self.data_dir, name, embedded, config);
+            let queues = settings.queues.keys().cloned().collect();
             let broker = match brokers.get(name) {
-                Some(broker) => {
+                Some(Kept { broker, .. }) => {
                     broker.configure(settings);
                     broker.clone()
                 }
                 None => EmbeddedBroker::new(settings)?,
             };
-            next.insert(name.clone(), broker);
+            let http_publish = embedded.http_publish;
+            next.insert(name.clone(), Kept { broker, queues, http_publish });
         }
         *brokers = next;
         Ok(())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<EmbeddedBroker> {
-        self.brokers.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        brokers.get(name).map(|kept| kept.broker.clone())
+    }
+
+    /// The one that is open to HTTP and has a queue.
+    pub(crate) fn open(
+        &self,
+        queue: &str,
+        broker: Option<&str>,
+    ) -> Result<EmbeddedBroker, OpenError> {
+        let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = brokers.iter().filter(|(_, kept)| kept.http_publish).peekable();
+        if open.peek().is_none() {
+            return Err(OpenError::Closed);
+        }
+        let has_it = |(name, kept): &(&String, &Kept)| {
+            kept.queues.contains(queue) && broker.is_none_or(|broker| broker == *name)
+        };
+        let mut found = open.filter(has_it);
+        match (found.next(), found.next()) {
+            (Some((_, kept)), None) => Ok(kept.broker.clone()),
+            (None, _) => Err(OpenError::Missing { queue: queue.to_owned() }),
+            (Some(_), Some(_)) => Err(OpenError::Several { queue: queue.to_owned() }),
+        }
     }
 
     fn all(&self) -> Vec<EmbeddedBroker> {
         let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-        brokers.values().cloned().collect()
+        brokers.values().map(|kept| kept.broker.clone()).collect()
     }
 
     /// Hears the doorbell. The future never ends.
@@ -121,6 +153,29 @@ fn settings(
         bytes_max: embedded.bytes_max,
         body_bytes_max: BODY_BYTES_MAX,
     }
+}
+
+/// Why nothing can be published over HTTP.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No broker is open.
+    #[error(
+        "no broker takes messages here; an embedded one does with `http_publish = true` in its section of \
+         the configuration"
+    )]
+    Closed,
+    /// None that is open has the queue.
+    #[error("no broker that takes messages here has a queue {queue:?}")]
+    Missing {
+        /// The queue.
+        queue: String,
+    },
+    /// More than one has it.
+    #[error("several brokers have a queue {queue:?}: add ?broker=NAME")]
+    Several {
+        /// The queue.
+        queue: String,
+    },
 }
 
 /// Why nothing can be published.

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::config::{Config, HostConfig};
-use crate::embedded::{Embedded, EmbeddedBroker};
+use crate::embedded::{Embedded, EmbeddedBroker, OpenError};
 use crate::functions::{Functions, Prepared};
 use crate::loader::FunctionError;
 use crate::plan::{Plan, Plans};
@@ -86,6 +86,19 @@ impl HostHandle {
     #[must_use]
     pub fn embedded(&self, broker: &str) -> Option<EmbeddedBroker> {
         self.embedded.get(broker)
+    }
+
+    /// The embedded broker that has a queue and is open to whoever reaches the host's `listen` address.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open_embedded(
+        &self,
+        queue: &str,
+        broker: Option<&str>,
+    ) -> Result<EmbeddedBroker, OpenError> {
+        self.embedded.open(queue, broker)
     }
 
     /// Gives the host another configuration, and returns when it is in force: mappings that it leaves

@@ -48,6 +48,7 @@ pub use connections::{ProbeError, probe_brokers};
 pub use custom::CustomBroker;
 pub use data_dir::DataDirError;
 pub use drop_ins::with_drop_ins;
+pub use embedded::OpenError;
 pub use follow::Follower;
 pub use gristmill_mapping::status::{Counts, State, StateTransitionReason, Status};
 pub use handle::{Applied, ApplyError, HostHandle};
