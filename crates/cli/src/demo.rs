@@ -62,13 +62,15 @@ fn demonstrate() -> anyhow::Result<()> {
     let story = runtime.block_on(async {
         let published = publish(&orders).await?;
         let began = Instant::now();
-        let running = tokio::spawn(host.run(stop.clone()));
-        let counts = follow(&handle.status()).await?;
-        let handled = began.elapsed();
+        let following = async {
+            let counts = follow(&handle.status()).await;
+            stop.cancel();
+            counts
+        };
+        let ((), counts) = tokio::join!(host.run(stop.clone()), following);
+        let (counts, handled) = (counts?, began.elapsed());
         let left = orders.counts("orders").await?;
         ensure!(left.ready + left.unsettled == 0, "{} orders are still there", left.ready);
-        stop.cancel();
-        running.await.context("the host has panicked")?;
         anyhow::Ok(Story { published, handled, counts })
     })?;
     let letters = store.list(0, &Filter::default(), 10)?;

@@ -80,7 +80,9 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         Err(error) => {
             let code = match error {
                 PublisherError::DataDir { .. } => exit::FAILED,
-                _ => exit::CONFIGURATION,
+                PublisherError::NoBroker(_)
+                | PublisherError::NotEmbedded(_)
+                | PublisherError::NotOne(_) => exit::CONFIGURATION,
             };
             complain(&error.into());
             return code;

@@ -65,7 +65,7 @@ pub(crate) async fn publish(
                 EmbeddedError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 EmbeddedError::Headers => StatusCode::BAD_REQUEST,
                 EmbeddedError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
+                EmbeddedError::Store(_) | EmbeddedError::Ended => StatusCode::SERVICE_UNAVAILABLE,
             };
             say(status, error)
         }

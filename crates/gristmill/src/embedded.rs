@@ -11,7 +11,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use gristmill_event::EVENT_BYTES_MAX;
 pub use gristmill_event::{
@@ -126,8 +125,8 @@ impl Embedded {
         if let Some(folder) = doorbell.parent() {
             fs::create_dir_all(folder)?;
         }
-        // Never what stood there before.
-        fs::write(doorbell, format!("{:?} {}\n", SystemTime::now(), std::process::id()))
+        // To be written is what counts.
+        fs::write(doorbell, format!("{}\n", std::process::id()))
     }
 }
 

@@ -8,7 +8,6 @@ use crate::error::StoreError;
 
 /// Why an embedded broker did not do what it was asked for. Then nothing of it was done.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
 pub enum EmbeddedError {
     /// There is no such queue.
     #[error(
