@@ -15,6 +15,7 @@ mod dead_letters;
 mod delivery_limit;
 mod drop_ins;
 mod embedded;
+mod embedding;
 mod encryption;
 mod events;
 mod failures;

@@ -44,6 +44,20 @@ impl RabbitMqMessage {
     }
 }
 
+/// A message without properties.
+impl From<Vec<u8>> for RabbitMqMessage {
+    fn from(body: Vec<u8>) -> Self {
+        Self { body, ..Self::default() }
+    }
+}
+
+/// A message without properties.
+impl From<&str> for RabbitMqMessage {
+    fn from(body: &str) -> Self {
+        body.as_bytes().to_vec().into()
+    }
+}
+
 impl fmt::Debug for RabbitMqMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitMqMessage")

@@ -1,5 +1,7 @@
 //! The host as a library: configuration, wiring, supervision, the two runtimes.
 //!
+//! From a file, as the program does it:
+//!
 //! ```no_run
 //! use std::path::Path;
 //! use gristmill::{Config, Host, InProcess};
@@ -11,6 +13,42 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! From code, with a queue of its own:
+//!
+//! ```
+//! use gristmill::config::{BrokerConfig, FunctionConfig, MappingConfig};
+//! use gristmill::embedded::{EmbeddedError, QueueCounts};
+//! use gristmill::{CancellationToken, Config, Host, InProcess};
+//! use tokio::time::{Duration, sleep};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let data_dir = folder.path();
+//! # let handler = wat::parse_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/handler.wat"))?;
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let config = Config::new(data_dir)
+//!     .with_broker("here", BrokerConfig::embedded())
+//!     .with_function("totals", FunctionConfig::new(handler)) // bytes, or the path of a file
+//!     .with_mapping("orders", MappingConfig::new("here", "orders", "totals"));
+//! let host = Host::new(config, |_| None, InProcess)?;
+//! let (queues, stop) = (host.handle().embedded("here"), CancellationToken::new());
+//! let queues = queues.ok_or("there is no such broker")?;
+//! queues.publish("orders", vec![r#"{"id": 17}"#.into()]).await?; // on the disk when it returns
+//! let handled = async {
+//!     while queues.counts("orders").await? != QueueCounts::default() {
+//!         sleep(Duration::from_millis(10)).await;
+//!     }
+//!     stop.cancel();
+//!     Ok::<(), EmbeddedError>(())
+//! };
+//! let ((), handled) = tokio::join!(host.run(stop.clone()), handled);
+//! # Ok(handled?)
+//! # })
+//! # }
+//! ```
+//!
+//! `examples/` has programs, among them one with a source of its own ([`CustomBroker`]).
 //!
 //! Threads: whoever calls [`Host::run`] lends the runtime that does I/O, times and settles; the host
 //! owns two more, on which handlers run, one for short invocations and one for long. A handler that
@@ -41,6 +79,9 @@ mod plan;
 mod status;
 mod telemetry;
 mod watch;
+
+pub use gristmill_broker as broker;
+pub use gristmill_event::Message;
 
 pub use compile::{CompileError, Compiler, InProcess};
 pub use config::Config;
