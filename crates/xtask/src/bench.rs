@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: all benchmarks, or the one that is named.
 
 mod clock;
+mod embedded;
 mod line;
 mod line_activemq;
 mod neighbours;
@@ -15,7 +16,8 @@ use crate::workspace;
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks of the whole, which are no criterion benchmarks: they take a broker.
-const OF_THE_WHOLE: [Benchmark; 4] = [
+const OF_THE_WHOLE: [Benchmark; 5] = [
+    ("embedded", embedded::run),
     ("line", line::run),
     ("line-activemq", line_activemq::run),
     ("neighbours", neighbours::run),
