@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use gristmill::Config;
 use gristmill::dead_letters::{
     DeadLetterStore, Destination, Filter, KeepError, Origin, ReplayError, Replayer, StoredLetter,
     Summary, dead_letter_store, event, message,
 };
+use gristmill::{Config, with_drop_ins};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -110,7 +110,8 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     let done = match &arguments.command {
         Command::List(arguments) => list(&store, arguments),
         Command::Show(arguments) => show(&store, arguments),
-        Command::Replay(Chosen { which, .. }) => replay(config, &store, which),
+        // A dropped-in handler may name queues too.
+        Command::Replay(Chosen { which, .. }) => replay(with_drop_ins(&config).0, &store, which),
         Command::Drop(Chosen { which, .. }) => drop_letters(&store, which),
     };
     match done {

@@ -70,7 +70,8 @@ fn demonstrate() -> anyhow::Result<()> {
         let ((), counts) = tokio::join!(host.run(stop.clone()), following);
         let (counts, handled) = (counts?, began.elapsed());
         let left = orders.counts("orders").await?;
-        ensure!(left.ready + left.unsettled == 0, "{} orders are still there", left.ready);
+        let left = left.ready + left.unsettled;
+        ensure!(left == 0, "{left} orders are still there");
         anyhow::Ok(Story { published, handled, counts })
     })?;
     let letters = store.list(0, &Filter::default(), 10)?;
@@ -94,8 +95,9 @@ fn config(folder: &Path, handler: Vec<u8>) -> Config {
 /// How long it took until all were on the disk.
 async fn publish(orders: &EmbeddedBroker) -> anyhow::Result<Duration> {
     let began = Instant::now();
-    for start in (0..ORDERS).step_by(500) {
-        orders.publish("orders", (start..start + GROUP).map(order).collect()).await?;
+    for group in 0..ORDERS / GROUP {
+        let ids = group * GROUP..(group + 1) * GROUP;
+        orders.publish("orders", ids.map(order).collect()).await?;
     }
     let took = began.elapsed();
     say(&format!("published {ORDERS} orders, synced to the disk, in {}", seconds(took)));
@@ -165,7 +167,7 @@ impl Story {
              handled     {orders} orders in {} calls of up to 100, within {}\n\
              failed      {invocations_failed} calls; the same batch was called again until it succeeded\n\
              dead letter {letter}; `gristmill dead-letters` shows and replays such\n\
-             left        nothing: the queue is empty, the host has drained, its folder is gone\n\n\
+             left        nothing: the queue is empty, the host has drained, its folder goes now\n\n\
              Next: `gristmill new NAME --lang rust|js|python|c|go` makes a handler of your own.\n",
             seconds(*published),
             invocations_ok + invocations_failed,

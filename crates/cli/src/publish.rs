@@ -12,6 +12,7 @@ use clap::Args;
 use gristmill::embedded::{
     BasicProperties, EmbeddedError, HeaderValue, Publisher, PublisherError, RabbitMqMessage,
 };
+use gristmill::with_drop_ins;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
 
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
     config: ConfigArgument,
     /// The queue.
     queue: String,
-    /// Files, each one message; `-` or none: stdin.
+    /// Files, each one message; `-` or none: stdin, which must not be empty.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The embedded broker, if there are several.
@@ -71,8 +72,9 @@ fn header(written: &str) -> Result<(String, String), String> {
 
 /// Publishes, and says what to exit with.
 pub(crate) fn run(arguments: &Arguments) -> u8 {
+    // A dropped-in handler may name queues too.
     let config = match arguments.config.load() {
-        Ok(config) => config,
+        Ok(config) => with_drop_ins(&config).0,
         Err(code) => return code,
     };
     let publisher = match Publisher::new(&config, arguments.broker.as_deref()) {
@@ -126,13 +128,19 @@ fn read(arguments: &Arguments, group: &mut Group<'_>) -> anyhow::Result<()> {
     if let Some(body) = &arguments.body {
         return group.add(body.clone().into_bytes());
     }
-    let stdin = PathBuf::from("-");
-    let files = if arguments.files.is_empty() { &[stdin][..] } else { &arguments.files };
+    let stdin_name = Path::new("-");
+    let stdin = [stdin_name.to_owned()];
+    let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     for file in files {
         let at = || format!("cannot read {}", file.display());
         let mut source = open(file).with_context(at)?;
         if !arguments.lines {
-            group.add(message(&mut source).with_context(at)?)?;
+            let body = message(&mut source).with_context(at)?;
+            ensure!(
+                !body.is_empty() || file != stdin_name,
+                "stdin is empty; an empty message is --body ''"
+            );
+            group.add(body)?;
             continue;
         }
         let mut number = 0_u64;

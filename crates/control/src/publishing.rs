@@ -16,6 +16,9 @@ use serde_json::json;
 /// The most that one request may bring, in bytes; one message alone is bounded by what fits into an event.
 pub(crate) const REQUEST_BYTES_MAX: usize = 8 << 20;
 
+/// The most messages of one request: each takes memory beside its body.
+const MESSAGES_MAX: usize = 10_000;
+
 /// With this type every line is a message.
 const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
@@ -55,7 +58,10 @@ pub(crate) async fn publish(
         }
     };
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let messages = messages(&wishes, content_type, &body);
+    let Some(messages) = messages(wishes, content_type, body) else {
+        let most = format!("at most {MESSAGES_MAX} messages fit into a request");
+        return say(StatusCode::PAYLOAD_TOO_LARGE, most);
+    };
     let published = messages.len();
     match broker.publish(&queue, messages).await {
         Ok(()) => json_of(published),
@@ -81,7 +87,12 @@ fn say(status: StatusCode, what: impl ToString) -> Response {
     (status, what.to_string() + "\n").into_response()
 }
 
-fn messages(wishes: &Wishes, content_type: Option<&str>, body: &Bytes) -> Vec<RabbitMqMessage> {
+/// `None` if there are too many.
+fn messages(
+    wishes: Wishes,
+    content_type: Option<&str>,
+    body: Bytes,
+) -> Option<Vec<RabbitMqMessage>> {
     let is_lines = content_type.is_some_and(|given| {
         given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(NDJSON)
     });
@@ -93,18 +104,22 @@ fn messages(wishes: &Wishes, content_type: Option<&str>, body: &Bytes) -> Vec<Ra
         },
         delivery_mode: Some(2),
         priority: wishes.priority,
-        correlation_id: wishes.correlation_id.clone(),
+        correlation_id: wishes.correlation_id,
         expiration: wishes.expiration.map(|ms| ms.to_string()),
-        message_id: wishes.message_id.clone(),
+        message_id: wishes.message_id,
         ..BasicProperties::default()
     };
-    let message = |body: &[u8]| {
-        let (properties, body) = (properties.clone(), body.to_vec());
+    if !is_lines {
+        let body = body.into();
+        return Some(vec![RabbitMqMessage { properties, body, ..RabbitMqMessage::default() }]);
+    }
+    let lines = || {
+        let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        lines.filter(|line| !line.is_empty())
+    };
+    let message = |line: &[u8]| {
+        let (properties, body) = (properties.clone(), line.to_vec());
         RabbitMqMessage { properties, body, ..RabbitMqMessage::default() }
     };
-    if !is_lines {
-        return vec![message(body)];
-    }
-    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty()).map(message).collect()
+    (lines().take(MESSAGES_MAX + 1).count() <= MESSAGES_MAX).then(|| lines().map(message).collect())
 }

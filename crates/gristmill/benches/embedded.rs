@@ -108,7 +108,9 @@ async fn take(source: &mut impl Source, count: usize) -> Done<Vec<Delivery>> {
     while taken.len() < count {
         match source.receive().await? {
             Received::Delivery(delivery) => taken.push(delivery),
-            other => return Err(format!("{other:?}").into()),
+            other @ (Received::Unusable(_) | Received::Cancelled) => {
+                return Err(format!("{other:?}").into());
+            }
         }
     }
     Ok(taken)
@@ -209,6 +211,7 @@ fn main() -> Done<()> {
         queues: [(QUEUE.to_owned(), QueueSettings::default())].into(),
         bytes_max: 1 << 40,
         body_bytes_max: 1 << 20,
+        consumes: true,
     })?;
     Runtime::new()?.block_on(async {
         let rabbit = Rabbit::connect(port.parse()?).await?;

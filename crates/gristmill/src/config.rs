@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub(crate) use broker::{ACTIVEMQ, EMBEDDED, OBSERVED, RABBITMQ};
+pub(crate) use broker::{ACTIVEMQ, CUSTOM, EMBEDDED, OBSERVED, RABBITMQ};
 pub use broker::{
     Address, BrokerConfig, BrokerKind, EmbeddedConfig, EmbeddedQueueConfig, RemoteConfig, TlsConfig,
 };
@@ -76,7 +76,8 @@ pub struct HostConfig {
     pub drain_timeout: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
-    /// Where health and status are told over HTTP; `None`: nowhere.
+    /// Where health and status are told over HTTP, and messages are taken for embedded brokers with
+    /// `http_publish`; `None`: nowhere.
     pub listen: Option<SocketAddr>,
     /// The most instances of handlers that are alive at once, 1 to 4,000.
     pub instances_max: u32,
@@ -125,7 +126,7 @@ pub struct MappingConfig {
     /// The greatest age of a record that the function still gets; `None`: any.
     pub maximum_record_age: Option<Duration>,
     /// How often the queue takes a message back before it deletes or dead-letters it; `None`: as
-    /// often as need be, which on ActiveMQ it always does.
+    /// often as need be, which on ActiveMQ and on an embedded broker it always does.
     pub delivery_limit: Option<u32>,
     /// Where given-up records go.
     pub on_failure: OnFailure,
@@ -198,10 +199,18 @@ impl Config {
             ("mapping", self.mappings.keys().collect()),
         ];
         for (what, names) in sections {
+            // A mapping of a sidecar is called after its handler, with a dot between.
             let wrong = |name: &&String| {
-                value::name(name).err().map(|problem| format!("{what} {name:?}: {problem}"))
+                name.split('.')
+                    .try_for_each(value::name)
+                    .err()
+                    .map(|problem| format!("{what} {name:?}: {problem}"))
             };
             problems.extend(names.iter().filter_map(wrong));
+        }
+        for (name, broker) in &self.brokers {
+            let of_broker = broker.problems().into_iter();
+            problems.extend(of_broker.map(|problem| format!("broker.{name}.{problem}")));
         }
         for (name, mapping) in &self.mappings {
             let problem =

@@ -1,6 +1,6 @@
 //! The connections of a host. With RabbitMQ there is one for each broker and virtual host, shared by its
 //! mappings, and a second one if any of them puts dead letters on a queue; with ActiveMQ each mapping
-//! makes its own.
+//! makes its own. Embedded brokers and those of the embedder have none, and are handed on from here.
 //!
 //! What must never happen: two connections where one would do, one that both consumes and publishes (in
 //! an alarm a broker stops reading from whoever publishes, and acks and heartbeats would stop too), a login
@@ -150,7 +150,7 @@ pub async fn probe_brokers(
     config: &Config,
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> Vec<ProbeError> {
-    let embedded = Arc::new(Embedded::new(config.host.data_dir.clone()));
+    let embedded = Arc::new(Embedded::of_publisher(config.host.data_dir.clone()));
     let mut connections = Connections::new(Arc::new(environment), embedded);
     let mut failures: Vec<ProbeError> = Vec::new();
     // Whether each could be reached.

@@ -58,7 +58,7 @@ pub(crate) fn on_failure(
                     Arc::new(broker.dead_letter_queue(queue, &source.client_id, &source.queue))
                 }
                 Some(Connection::Embedded(broker)) => Arc::new(broker.dead_letter_queue(queue)),
-                // It has no queues to publish on.
+                // It has no queues to publish on, and a configuration that says so is refused.
                 Some(Connection::Custom(_)) | None => Arc::new(store.keeper(plan.origin())),
             })
         }
@@ -71,6 +71,9 @@ pub enum ShowError {
     /// A later version of this program has kept it.
     #[error("this version knows no broker of the type {0:?}")]
     BrokerType(String),
+    /// It came from a source of the embedder's own.
+    #[error("only the program whose own source this message came from can show it")]
+    Custom,
     /// It has no form in an event, or is damaged.
     #[error("the message has no event: {0}")]
     NoEvent(String),
@@ -90,6 +93,7 @@ pub fn message(letter: &StoredLetter) -> Result<Message, ShowError> {
             .map_err(|error| ShowError::NoEvent(error.to_string())),
         config::EMBEDDED => gristmill_store::embedded::message(original)
             .map_err(|error| ShowError::NoEvent(error.to_string())),
+        config::CUSTOM => Err(ShowError::Custom),
         other => Err(ShowError::BrokerType(other.to_owned())),
     }
 }
@@ -180,7 +184,7 @@ impl Replayer {
         config: Config,
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        let embedded = Arc::new(Embedded::new(config.host.data_dir.clone()));
+        let embedded = Arc::new(Embedded::of_publisher(config.host.data_dir.clone()));
         let connections = Connections::new(Arc::new(environment), Arc::clone(&embedded));
         Self { config, connections, embedded, publishers: BTreeMap::new() }
     }
@@ -207,7 +211,7 @@ impl Replayer {
             Publisher::ActiveMq(publisher) => publisher.publish(queue, originals).await?,
             Publisher::Embedded(broker) => {
                 broker.publish_again(queue, originals).await?;
-                // Then the host looks when it has something of its own to do.
+                // If that fails, the host looks a little later.
                 self.embedded.ring().unwrap_or_default();
             }
         }

@@ -7,10 +7,11 @@
 //! What must never happen: two brokers of this process on one file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use gristmill_event::EVENT_BYTES_MAX;
 pub use gristmill_event::{
@@ -19,16 +20,25 @@ pub use gristmill_event::{
 pub use gristmill_store::embedded::{EmbeddedBroker, EmbeddedError, QueueCounts};
 use gristmill_store::embedded::{EmbeddedSettings, QueueSettings};
 
+use tokio::time::timeout;
+
 use crate::config::{BrokerKind, Config, EmbeddedConfig, EmbeddedQueueConfig};
 use crate::watch::{Bell, Watch};
 
 /// Base64 makes four bytes of three; a longer body fits no event.
 const BODY_BYTES_MAX: usize = EVENT_BYTES_MAX / 4 * 3;
 
+/// How often files are looked at when nobody rings.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
+
+const DOORBELL_BYTES_MAX: u64 = 4_096;
+
 /// The embedded brokers of a configuration, by their names.
 #[derive(Debug)]
 pub(crate) struct Embedded {
     data_dir: PathBuf,
+    /// Whether they are consumed here.
+    consumes: bool,
     brokers: Mutex<BTreeMap<String, Kept>>,
 }
 
@@ -37,48 +47,63 @@ struct Kept {
     broker: EmbeddedBroker,
     queues: BTreeSet<String>,
     http_publish: bool,
+    /// Whether the configuration has it. One that it no longer has is kept while somebody still uses it, so
+    /// that it is the same when it comes back.
+    is_there: bool,
 }
 
 impl Embedded {
-    pub(crate) fn new(data_dir: PathBuf) -> Self {
-        Self { data_dir, brokers: Mutex::default() }
+    /// Those of the host that has the data directory.
+    pub(crate) fn of_host(data_dir: PathBuf) -> Self {
+        Self { data_dir, consumes: true, brokers: Mutex::default() }
     }
 
-    /// Has those of a configuration, as it says they are. Opens no file yet.
+    /// Those of somebody who only publishes.
+    pub(crate) fn of_publisher(data_dir: PathBuf) -> Self {
+        Self { data_dir, consumes: false, brokers: Mutex::default() }
+    }
+
+    /// Has those of a configuration, as it says they are. A file is opened at its first use.
     pub(crate) fn apply(&self, config: &Config) -> io::Result<()> {
         let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = BTreeMap::new();
+        for kept in brokers.values_mut().filter(|kept| kept.is_there) {
+            kept.is_there = false;
+        }
         for (name, broker) in &config.brokers {
             let BrokerKind::Embedded(embedded) = &broker.kind else { continue };
-            let settings = settings(&self.data_dir, name, embedded, config);
+            let settings = EmbeddedSettings {
+                consumes: self.consumes,
+                ..settings(&self.data_dir, name, embedded, config)
+            };
             let queues = settings.queues.keys().cloned().collect();
-            let broker = match brokers.get(name) {
+            let http_publish = embedded.http_publish;
+            let broker = match brokers.remove(name) {
                 Some(Kept { broker, .. }) => {
                     broker.configure(settings);
-                    broker.clone()
+                    broker
                 }
                 None => EmbeddedBroker::new(settings)?,
             };
-            let http_publish = embedded.http_publish;
-            next.insert(name.clone(), Kept { broker, queues, http_publish });
+            brokers.insert(name.clone(), Kept { broker, queues, http_publish, is_there: true });
         }
-        *brokers = next;
+        brokers.retain(|_, kept| kept.is_there || kept.broker.is_shared());
         Ok(())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<EmbeddedBroker> {
         let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-        brokers.get(name).map(|kept| kept.broker.clone())
+        brokers.get(name).filter(|kept| kept.is_there).map(|kept| kept.broker.clone())
     }
 
     /// The one that is open to HTTP and has a queue.
-    pub(crate) fn open(
+    pub(crate) fn open_to_http(
         &self,
         queue: &str,
         broker: Option<&str>,
     ) -> Result<EmbeddedBroker, OpenError> {
         let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open = brokers.iter().filter(|(_, kept)| kept.http_publish).peekable();
+        let is_open = |kept: &Kept| kept.is_there && kept.http_publish;
+        let mut open = brokers.iter().filter(|(_, kept)| is_open(kept)).peekable();
         if open.peek().is_none() {
             return Err(OpenError::Closed);
         }
@@ -107,12 +132,14 @@ impl Embedded {
         }
         let mut watch = Watch::files(bell, vec![doorbell]);
         loop {
-            watch.changed().await;
+            // At first too: somebody may have rung before.
             self.all().iter().for_each(EmbeddedBroker::look);
+            // Nobody rings who is killed between his commit and the bell.
+            drop(timeout(LOOK_ANYWAY, watch.changed()).await);
         }
     }
 
-    /// Syncs and closes all files.
+    /// Closes all files.
     pub(crate) async fn close(&self) {
         for broker in self.all() {
             broker.close().await;
@@ -121,12 +148,16 @@ impl Embedded {
 
     /// Rings at the host that has these files, if there is one.
     pub(crate) fn ring(&self) -> io::Result<()> {
-        let doorbell = doorbell(&self.data_dir);
-        if let Some(folder) = doorbell.parent() {
+        let path = doorbell(&self.data_dir);
+        if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        // To be written is what counts.
-        fs::write(doorbell, format!("{}\n", std::process::id()))
+        // Another length each time: clocks may stand still for a while.
+        let mut doorbell = OpenOptions::new().create(true).append(true).open(path)?;
+        if doorbell.metadata()?.len() >= DOORBELL_BYTES_MAX {
+            doorbell.set_len(0)?;
+        }
+        doorbell.write_all(b"\n")
     }
 }
 
@@ -151,6 +182,7 @@ fn settings(
         queues: queues.map(|(name, settings)| (name, queue(settings))).collect(),
         bytes_max: embedded.bytes_max,
         body_bytes_max: BODY_BYTES_MAX,
+        consumes: false,
     }
 }
 
@@ -247,10 +279,13 @@ impl Publisher {
         if !config.brokers.contains_key(&name) {
             return Err(PublisherError::NoBroker(name));
         }
+        if !is_embedded(&name) {
+            return Err(PublisherError::NotEmbedded(name));
+        }
         let path = config.host.data_dir.clone();
         let at = |source| PublisherError::DataDir { path: path.clone(), source };
         fs::create_dir_all(&path).map_err(at)?;
-        let embedded = Embedded::new(path.clone());
+        let embedded = Embedded::of_publisher(path.clone());
         embedded.apply(config).map_err(at)?;
         let broker = embedded.get(&name).ok_or(PublisherError::NotEmbedded(name))?;
         Ok(Self { embedded, broker })
@@ -271,12 +306,12 @@ impl Publisher {
         messages: Vec<RabbitMqMessage>,
     ) -> Result<(), EmbeddedError> {
         self.broker.publish(queue, messages).await?;
-        // Then the host looks when it has something of its own to do.
+        // If that fails, the host looks a little later.
         self.embedded.ring().unwrap_or_default();
         Ok(())
     }
 
-    /// Syncs and closes the file.
+    /// Closes the file.
     pub async fn close(self) {
         self.broker.close().await;
     }

@@ -98,7 +98,7 @@ impl HostHandle {
         queue: &str,
         broker: Option<&str>,
     ) -> Result<EmbeddedBroker, OpenError> {
-        self.embedded.open(queue, broker)
+        self.embedded.open_to_http(queue, broker)
     }
 
     /// Gives the host another configuration, and returns when it is in force: mappings that it leaves
@@ -153,10 +153,12 @@ impl HostHandle {
         if !errors.is_empty() {
             return Err(ApplyError::Functions(errors));
         }
-        self.embedded.apply(&config).map_err(ApplyError::Embedded)?;
         let (done, applied) = oneshot::channel();
         let order = Order { plans, prepared, done };
-        self.orders.send(order).await.map_err(|_| ApplyError::NotRunning)?;
+        let permit = self.orders.reserve().await.map_err(|_| ApplyError::NotRunning)?;
+        // From here on nothing waits, so that both are applied or none.
+        self.embedded.apply(&config).map_err(ApplyError::Embedded)?;
+        permit.send(order);
         applied.await.map_err(|_| ApplyError::NotRunning)
     }
 }

@@ -103,7 +103,7 @@ impl Host {
         let loader = Loader::new(engine, compiler, move |name| looked_up(name), region);
         let loader = loader.with_cache(data_dir.cache()?);
         let guests = Guests::start().map_err(StartError::Guests)?;
-        let embedded = Arc::new(Embedded::new(config.host.data_dir.clone()));
+        let embedded = Arc::new(Embedded::of_host(config.host.data_dir.clone()));
         embedded.apply(&config).map_err(StartError::Embedded)?;
         let bell = Bell::new();
         // One is applied at a time.

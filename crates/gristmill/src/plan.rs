@@ -33,6 +33,19 @@ pub(crate) struct Plan {
     drain_timeout: Duration,
 }
 
+/// A broker as far as its mappings have to begin anew when it changes: an embedded one changes while it
+/// runs.
+fn plan_of(broker: &BrokerConfig) -> BrokerConfig {
+    match &broker.kind {
+        BrokerKind::Embedded(_) => {
+            BrokerConfig { arn: broker.arn.clone(), ..BrokerConfig::embedded() }
+        }
+        BrokerKind::RabbitMq { .. } | BrokerKind::ActiveMq { .. } | BrokerKind::Custom(_) => {
+            broker.clone()
+        }
+    }
+}
+
 /// The plans of a configuration, by their names.
 pub(crate) type Plans = BTreeMap<String, Plan>;
 
@@ -45,7 +58,7 @@ impl Plan {
                 name: name.clone(),
                 uuid: config.mapping_uuid(name, data_dir_id),
                 mapping: mapping.clone(),
-                broker: broker.clone(),
+                broker: plan_of(broker),
                 function: config.functions.get(&mapping.function)?.clone(),
                 arn: match &broker.arn {
                     Some(arn) => arn.clone(),

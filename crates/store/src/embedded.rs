@@ -22,6 +22,7 @@ mod content;
 mod dead_letter_queue;
 mod death;
 mod error;
+mod hand_out;
 mod memory;
 mod source;
 mod tables;
@@ -56,6 +57,9 @@ pub struct EmbeddedSettings {
     pub bytes_max: u64,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
+    /// Whether this is the process that consumes, and so the one that has messages expire: no other knows
+    /// which are being handled.
+    pub consumes: bool,
 }
 
 /// The settings of a queue.
@@ -154,10 +158,16 @@ impl EmbeddedBroker {
         self.tell(Request::Look);
     }
 
-    /// Syncs and closes the file. Every subscription is lost; what comes later opens it again.
+    /// Closes the file. Every subscription is lost; what comes later opens it again.
     pub async fn close(&self) {
-        // A file that cannot be written has nothing to sync.
+        // One that cannot be written is closed as well.
         drop(self.ask(Request::Close).await);
+    }
+
+    /// Whether anybody else has a handle, a source among them.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
     }
 
     fn next_consumer(&self) -> u64 {

@@ -16,6 +16,9 @@ use crate::error::Fault;
 /// Another process may write for this long: it puts back or drops some thousands of messages.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// More than either kind of file has.
+const STATEMENTS: usize = 32;
+
 /// What is in a file.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -78,6 +81,7 @@ fn open_or_make(path: &Path, layout: &Layout) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Counts only before the first table is made.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let is_new = is_empty(&connection)?;

@@ -14,5 +14,5 @@ pub(crate) fn aged(path: &Path, letters: usize) {
 
 pub(crate) fn queues_failed(error: &StoreError) {
     let error = with_causes(error);
-    error!(%error, "an embedded broker lost its file; its subscriptions begin anew");
+    error!(%error, "a turn of an embedded broker failed; its subscriptions begin anew");
 }

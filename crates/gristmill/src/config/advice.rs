@@ -20,6 +20,7 @@ const INSTEAD: [(&str, &str); 5] = [
 pub(super) fn advice(config: &Config) -> Vec<String> {
     let mut advice = credentials_in_urls(config);
     advice.extend(options_in_urls(config));
+    advice.extend(unreachable_brokers(config));
     advice.extend(competing_mappings(config));
     advice.extend(rejecting_mappings(config));
     advice.extend(unused_functions(config));
@@ -67,6 +68,20 @@ fn options_in_urls(config: &Config) -> Vec<String> {
 fn is_option(written: &str, name: &str) -> bool {
     let written = written.strip_prefix("nested.").unwrap_or(written);
     if name.ends_with('.') { written.starts_with(name) } else { written == name }
+}
+
+/// Embedded brokers that are open where nobody listens.
+fn unreachable_brokers(config: &Config) -> Vec<String> {
+    let is_open = |broker: &BrokerConfig| matches!(&broker.kind, BrokerKind::Embedded(embedded) if embedded.http_publish);
+    let unheard = config.host.listen.is_none();
+    let brokers = config.brokers.iter().filter(|(_, broker)| unheard && is_open(broker));
+    brokers
+        .map(|(name, _)| {
+            format!(
+                "broker.{name} has `http_publish`, and the host listens nowhere; set `listen` in [host]"
+            )
+        })
+        .collect()
 }
 
 /// Mappings on one queue. Disabled ones take nothing and are left out.

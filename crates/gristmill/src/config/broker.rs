@@ -34,6 +34,9 @@ const EMBEDDED_SIZE: u64 = 1 << 30;
 const MESSAGE_TTLS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
 
+const OWN_DEAD_LETTERS: &str =
+    "its dead letters would come again; name another `dead_letter_queue`";
+
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
@@ -204,6 +207,23 @@ impl BrokerConfig {
         }
     }
 
+    /// What of its own would keep it from working.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let BrokerKind::Embedded(EmbeddedConfig { queues, .. }) = &self.kind else {
+            return Vec::new();
+        };
+        let mut problems = Vec::new();
+        for (name, queue) in queues {
+            if queue.dead_letter_queue.as_ref() == Some(name) {
+                problems.push(format!("queues.{name:?}: {OWN_DEAD_LETTERS}"));
+            }
+            if queue.message_ttl.is_some_and(|ttl| !MESSAGE_TTLS.contains(&ttl)) {
+                problems.push(format!("queues.{name:?}: `message_ttl` has to be 1 s at least"));
+            }
+        }
+        problems
+    }
+
     /// `None` for one that no file can have.
     pub(super) fn broker_type(&self) -> Option<BrokerType> {
         match self.kind {
@@ -356,8 +376,7 @@ fn embedded_queue(mut section: Section<'_, '_>) -> Option<EmbeddedQueueConfig> {
         priority_max: section.or("priority_max", 0, |value| value::integer(value, 0..=u8::MAX)),
     };
     if queue.dead_letter_queue.as_deref() == Some(section.name()) {
-        section
-            .problem("its dead letters would come again; name another `dead_letter_queue`".into());
+        section.problem(OWN_DEAD_LETTERS.to_owned());
     }
     section.finish();
     Some(queue)

@@ -305,6 +305,13 @@ pub(super) fn problem(
             broker = mapping.broker,
         ));
     }
+    if let (BrokerKind::Custom(_), OnFailure::Queue(_)) = (&broker.kind, &mapping.on_failure) {
+        return Some(
+            "its broker has no queues to put given-up messages on; write OnFailure::Store or \
+             OnFailure::Broker"
+                .to_owned(),
+        );
+    }
     let BrokerKind::RabbitMq { consumer_timeout, .. } = broker.kind else { return None };
     let (window, timeout) = (mapping.maximum_batching_window, function.timeout);
     (!fits(mapping, broker, function)).then(|| {

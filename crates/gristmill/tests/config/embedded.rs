@@ -45,7 +45,8 @@ fn a_queue_is_there_when_somebody_names_it() {
     assert_eq!(message_ttl.map(|ttl| ttl.as_secs()), Some(3_600));
     assert_eq!(queues["mail"], EmbeddedQueueConfig::default());
     assert!(config.embedded_queues("nowhere").is_empty());
-    parse(&file(broker, "on_failure = 'broker'"));
+    let unheard = parse(&file(broker, "on_failure = 'broker'"));
+    assert_snapshot!(unheard.advice().join("\n"), @"broker.here has `http_publish`, and the host listens nowhere; set `listen` in [host]");
 }
 
 #[test]

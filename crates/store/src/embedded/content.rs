@@ -76,16 +76,26 @@ pub(super) fn read_properties(bytes: Option<&[u8]>) -> Result<BasicProperties, U
     rmp_serde::from_slice(bytes).map_err(|_damaged| Unreadable::Damaged)
 }
 
+/// The original of a message whose properties cannot be read.
+pub(super) fn write_unread(properties: Option<&[u8]>, body: &[u8]) -> Original {
+    let properties = properties.unwrap_or_default();
+    Original(join(0, u32::try_from(properties.len()).unwrap_or(u32::MAX), properties, body))
+}
+
 pub(super) fn write(message: &RabbitMqMessage) -> Result<Original, Unreadable> {
     let flags = if message.redelivered { REDELIVERED } else { 0 };
     let properties = write_properties(&message.properties)?.unwrap_or_default();
     let length = u32::try_from(properties.len()).map_err(|_large| Unreadable::Damaged)?;
-    let mut bytes = Vec::with_capacity(6 + properties.len() + message.body.len());
+    Ok(Original(join(flags, length, &properties, &message.body)))
+}
+
+fn join(flags: u8, length: u32, properties: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(6 + properties.len() + body.len());
     bytes.extend([VERSION, flags]);
     bytes.extend(length.to_be_bytes());
     bytes.extend(properties);
-    bytes.extend(&message.body);
-    Ok(Original(bytes))
+    bytes.extend(body);
+    bytes
 }
 
 pub(super) fn read(original: &Original) -> Result<RabbitMqMessage, Unreadable> {

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem;
 
+use gristmill_broker::Original;
 use gristmill_event::RabbitMqMessage;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::content::Unreadable;
 use super::tables::Key;
 use super::worker::Push;
 
@@ -68,8 +70,11 @@ pub(super) struct HandedOut {
     pub(super) tag: u64,
     /// How often it was handed out before.
     pub(super) returns: u32,
-    pub(super) message: RabbitMqMessage,
+    /// One that cannot be read is given out as it is, to be given up.
+    pub(super) message: Content,
 }
+
+pub(super) type Content = Result<RabbitMqMessage, (Unreadable, Original)>;
 
 impl Memory {
     /// Tells consumers what was handed out.
@@ -128,10 +133,11 @@ impl Consumer {
         if self.is_cancelled { 0 } else { self.prefetch.saturating_sub(self.unsettled.len()) }
     }
 
-    pub(super) fn hand_out(&mut self, place: Place, message: RabbitMqMessage) {
+    pub(super) fn hand_out(&mut self, place: Place, message: Content) {
         self.last_tag += 1;
         self.unsettled.insert(self.last_tag, place);
-        self.handed_out.push(HandedOut { tag: self.last_tag, returns: place.times - 1, message });
+        let returns = place.times.saturating_sub(1);
+        self.handed_out.push(HandedOut { tag: self.last_tag, returns, message });
     }
 
     /// The queue is no longer there.

@@ -2,11 +2,12 @@
 //!
 //! What must never happen: see the port.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use gristmill_broker::{
-    Delivery, DeliveryToken, Epoch, Original, Received, Settled, Settlement, Source, SourceError,
+    Defect, Delivery, DeliveryToken, Epoch, Original, Received, Settled, Settlement, Source,
+    SourceError, Unusable,
 };
 use gristmill_event::Message;
 use tokio::sync::mpsc;
@@ -24,6 +25,8 @@ pub struct EmbeddedSource {
     prefetch: usize,
     epoch: Epoch,
     state: State,
+    /// The unsettled ones that no event can show.
+    unreadable: BTreeMap<u64, Original>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,8 @@ enum Next {
 impl EmbeddedSource {
     pub(super) fn new(broker: EmbeddedBroker, queue: String, prefetch: u16) -> Self {
         let prefetch = usize::from(prefetch);
-        Self { broker, queue, prefetch, epoch: Epoch(0), state: State::Closed }
+        let (state, unreadable) = (State::Closed, BTreeMap::new());
+        Self { broker, queue, prefetch, epoch: Epoch(0), state, unreadable }
     }
 
     fn lost(&mut self, reason: impl Into<String>) -> SourceError {
@@ -83,6 +87,7 @@ impl EmbeddedSource {
     }
 
     fn take_subscription(&mut self) -> Option<Request> {
+        self.unreadable.clear();
         match mem::replace(&mut self.state, State::Closed) {
             State::Closed => None,
             State::Consuming { consumer, tried, .. } | State::Cancelled { consumer, tried, .. } => {
@@ -105,12 +110,12 @@ impl Source for EmbeddedSource {
             inbox: Inbox { pushes, messages: VecDeque::new() },
             tried: 0,
         };
+        self.epoch = Epoch(consumer);
         let subscribe = Request::Subscribe { queue, consumer, prefetch, inbox };
         if let Err(error) = self.broker.ask(subscribe).await {
             self.state = State::Closed;
             return Err(error.of_source(&self.queue));
         }
-        self.epoch = Epoch(consumer);
         Ok(self.epoch)
     }
 
@@ -120,8 +125,21 @@ impl Source for EmbeddedSource {
             State::Consuming { inbox, .. } => match inbox.next().await {
                 Next::Message(HandedOut { tag, returns, message }) => {
                     let token = DeliveryToken { epoch: self.epoch, tag };
-                    let message = Message::from(message);
-                    Ok(Received::Delivery(Delivery { token, message, returns, group: None }))
+                    Ok(match message {
+                        Ok(message) => {
+                            let message = Message::from(message);
+                            Received::Delivery(Delivery { token, message, returns, group: None })
+                        }
+                        Err((unreadable, original)) => {
+                            self.unreadable.insert(tag, original);
+                            Received::Unusable(Unusable {
+                                token,
+                                message_id: None,
+                                defect: Defect::Unsupported,
+                                reason: unreadable.to_string(),
+                            })
+                        }
+                    })
                 }
                 Next::Cancelled => {
                     self.stop_consuming();
@@ -147,6 +165,9 @@ impl Source for EmbeddedSource {
         };
         let current = tokens.iter().filter(|token| token.epoch == self.epoch);
         let tags: Vec<u64> = current.map(|token| token.tag).collect();
+        if !self.unreadable.is_empty() {
+            self.unreadable.retain(|tag, _| !tags.contains(tag));
+        }
         let settled = Settled { sent: tags.len(), stale: tokens.len() - tags.len() };
         let verdict = match settlement {
             Settlement::Ack => Verdict::Ack,
@@ -167,12 +188,13 @@ impl Source for EmbeddedSource {
     }
 
     fn original(&self, token: DeliveryToken, message: Option<&Message>) -> Option<Original> {
-        match (&self.state, message?) {
-            (State::Closed, _) => None,
-            (_, Message::RabbitMq(message)) if token.epoch == self.epoch => {
-                content::write(message).ok()
-            }
-            _ => None,
+        if matches!(self.state, State::Closed) || token.epoch != self.epoch {
+            return None;
+        }
+        match message {
+            Some(Message::RabbitMq(message)) => content::write(message).ok(),
+            Some(Message::ActiveMq(_)) => None,
+            None => self.unreadable.get(&token.tag).cloned(),
         }
     }
 

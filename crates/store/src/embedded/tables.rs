@@ -6,6 +6,8 @@
 //! nothing for each message: what is still there below it was handed out once. Only a message that was
 //! handed out more often, or that went back untouched, has a row that says how often.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::sqlite::Layout;
@@ -46,8 +48,8 @@ const MESSAGE_BYTES: u64 = 64;
 const RANK_BITS: u32 = 8;
 const NUMBER_BITS: u32 = 44;
 
-/// The most queues that one file can have in its life.
-pub(super) const QUEUES_MAX: i64 = 1 << (63 - RANK_BITS - NUMBER_BITS);
+/// The most queues that one file can have in its life: the end of the last still is a positive key.
+pub(super) const QUEUES_MAX: i64 = (1 << (63 - RANK_BITS - NUMBER_BITS)) - 2;
 
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,10 +133,10 @@ pub(super) fn queue_id(file: &Connection, name: &str) -> rusqlite::Result<i64> {
     Ok(file.last_insert_rowid())
 }
 
-/// The name of a queue.
-pub(super) fn queue_name(file: &Connection, queue: i64) -> rusqlite::Result<String> {
-    file.prepare_cached("SELECT name FROM queue WHERE id = ?1")?
-        .query_row([queue], |row| row.get(0))
+/// The names of all queues that have ever been used, by their numbers.
+pub(super) fn queue_names(file: &Connection) -> rusqlite::Result<BTreeMap<i64, String>> {
+    let mut select = file.prepare_cached("SELECT id, name FROM queue")?;
+    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// How many messages a queue has.
@@ -158,6 +160,19 @@ pub(super) fn add(
 ) -> rusqlite::Result<()> {
     let add = "UPDATE queue SET messages = messages + ?2, bytes = bytes + ?3 WHERE id = ?1";
     file.prepare_cached(add)?.execute([queue, messages, bytes]).map(drop)
+}
+
+/// Counts a queue's messages and bytes anew.
+pub(super) fn recount(file: &Connection, queue: i64) -> rusqlite::Result<()> {
+    let recount = "
+        UPDATE queue SET (messages, bytes) = (
+            SELECT count(*), coalesce(sum(length(body) + coalesce(length(properties), 0) + ?4), 0)
+            FROM message WHERE key > ?2 AND key < ?3
+        ) WHERE id = ?1";
+    let (start, end) = (Key::start(queue, 0).0, Key::start(queue + 1, 0).0);
+    file.prepare_cached(recount)?
+        .execute(params![queue, start, end, signed(MESSAGE_BYTES)])
+        .map(drop)
 }
 
 /// The ranks of a queue, in the order in which they are handed out.
@@ -224,9 +239,6 @@ pub(super) fn r#move(
         .map(drop)
 }
 
-const STORED: &str = "SELECT message.key, times, properties, body
-                      FROM message LEFT JOIN handed_out ON handed_out.key = message.key";
-
 /// The messages of a rank from behind a key on, at most so many, until `take` wants no more.
 pub(super) fn read_on(
     file: &Connection,
@@ -234,10 +246,11 @@ pub(super) fn read_on(
     messages_max: usize,
     mut take: impl FnMut(Stored) -> bool,
 ) -> rusqlite::Result<()> {
-    let select = format!(
-        "{STORED} WHERE message.key > ?1 AND message.key < ?2 ORDER BY message.key LIMIT ?3"
-    );
-    let mut select = file.prepare_cached(&select)?;
+    let select = "
+        SELECT message.key, times, properties, body
+        FROM message LEFT JOIN handed_out ON handed_out.key = message.key
+        WHERE message.key > ?1 AND message.key < ?2 ORDER BY message.key LIMIT ?3";
+    let mut select = file.prepare_cached(select)?;
     let limit = i64::try_from(messages_max).unwrap_or(i64::MAX);
     let mut rows = select.query([after.0, after.end().0, limit])?;
     while let Some(row) = rows.next()? {
@@ -250,15 +263,17 @@ pub(super) fn read_on(
 
 /// One message, if it is still there.
 pub(super) fn get(file: &Connection, key: Key) -> rusqlite::Result<Option<Stored>> {
-    let select = format!("{STORED} WHERE message.key = ?1");
-    file.prepare_cached(&select)?.query_row([key.0], Stored::read).optional()
+    let select = "
+        SELECT message.key, times, properties, body
+        FROM message LEFT JOIN handed_out ON handed_out.key = message.key
+        WHERE message.key = ?1";
+    file.prepare_cached(select)?.query_row([key.0], Stored::read).optional()
 }
 
-/// Removes all messages from one key to another. There must be none among them that is not meant.
-pub(super) fn remove(file: &Connection, from: Key, to: Key) -> rusqlite::Result<()> {
-    file.prepare_cached("DELETE FROM message WHERE key BETWEEN ?1 AND ?2")?
-        .execute([from.0, to.0])
-        .map(drop)
+/// Removes all messages from one key to another, and says how many there were. There must be none among
+/// them that is not meant.
+pub(super) fn remove(file: &Connection, from: Key, to: Key) -> rusqlite::Result<usize> {
+    file.prepare_cached("DELETE FROM message WHERE key BETWEEN ?1 AND ?2")?.execute([from.0, to.0])
 }
 
 /// Notes how often a message was handed out.
@@ -277,7 +292,7 @@ pub(super) fn expired(
     now_ms: u64,
     mut take: impl FnMut(Key) -> bool,
 ) -> rusqlite::Result<()> {
-    let select = "SELECT key FROM message WHERE expires_at_ms <= ?1 ORDER BY expires_at_ms";
+    let select = "SELECT key FROM message WHERE expires_at_ms < ?1 ORDER BY expires_at_ms";
     let mut select = file.prepare_cached(select)?;
     let mut rows = select.query([signed(now_ms)])?;
     while let Some(row) = rows.next()? {
@@ -288,9 +303,9 @@ pub(super) fn expired(
     Ok(())
 }
 
-/// When the next message expires, after an instant.
+/// When the next message expires, from an instant on.
 pub(super) fn next_expiry(file: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
-    let select = "SELECT min(expires_at_ms) FROM message WHERE expires_at_ms > ?1";
+    let select = "SELECT min(expires_at_ms) FROM message WHERE expires_at_ms >= ?1";
     let next = |row: &Row<'_>| row.get::<_, Option<i64>>(0);
     let next = file.prepare_cached(select)?.query_row([signed(now_ms)], next)?;
     Ok(next.map(unsigned))
@@ -304,4 +319,19 @@ pub(super) fn check(file: &Connection) -> rusqlite::Result<()> {
 /// How many pages the file has.
 pub(super) fn pages(file: &Connection) -> rusqlite::Result<i64> {
     file.pragma_query_value(None, "page_count", |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_queues_and_ranks_up_to_the_last() {
+        let last = Key::start(QUEUES_MAX, u8::MAX);
+        assert!(last < last.end(), "{last:?}");
+        assert_eq!((last.queue(), last.next().queue()), (QUEUES_MAX, QUEUES_MAX));
+        assert!(Key::start(1, 255).end() <= Key::start(2, 0));
+        assert_eq!(Key::start(1, 3).end(), Key::start(1, 4));
+        assert!(Key::start(QUEUES_MAX + 1, 0).0 > 0, "the end of the last queue");
+    }
 }

@@ -1,7 +1,7 @@
 //! One turn of the worker: requests, what has expired, and what is handed out, all in one transaction.
 //!
 //! What must never happen: a message that leaves the file without an ack, or without a rejection or an expiry
-//! on a queue that has no dead-letter queue.
+//! on a queue of the settings that has no dead-letter queue.
 
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
@@ -14,29 +14,27 @@ use rusqlite::Connection;
 use super::content::{read_properties, write_properties};
 use super::death::{Death, died};
 use super::error::EmbeddedError;
-use super::memory::{Consumer, Memory, Place, Progress, Queue};
-use super::tables::{self, Key, Stored};
+use super::memory::{Consumer, Memory, Place, Queue};
+use super::tables::{self, Key};
 use super::worker::{Answer, Request, Verdict};
 use super::{EmbeddedSettings, QueueCounts, QueueSettings};
 use crate::error::Fault;
-
-/// One turn hands a queue's messages out up to so many, and about as many bytes.
-const HAND_OUT_MESSAGES: usize = 1_000;
-const HAND_OUT_BYTES: u64 = 8 << 20;
 
 /// One turn has so many messages expire.
 const EXPIRE_MESSAGES: usize = 1_000;
 
 pub(super) struct Turn<'a> {
-    file: &'a Connection,
-    settings: &'a mut EmbeddedSettings,
-    memory: &'a mut Memory,
+    pub(super) file: &'a Connection,
+    settings: &'a EmbeddedSettings,
+    pub(super) memory: &'a mut Memory,
     now_ms: u64,
     /// What is to be added to each queue: messages and bytes.
     added: BTreeMap<i64, (i64, i64)>,
+    /// The queues whose sums are not what is there.
+    drifted: BTreeSet<i64>,
     /// What the next message of each rank gets.
     next_keys: BTreeMap<(i64, u8), Key>,
-    more: bool,
+    pub(super) more: bool,
     has_removed: bool,
 }
 
@@ -58,7 +56,7 @@ pub(super) struct Finished {
 impl<'a> Turn<'a> {
     pub(super) fn new(
         file: &'a Connection,
-        settings: &'a mut EmbeddedSettings,
+        settings: &'a EmbeddedSettings,
         memory: &'a mut Memory,
         now_ms: u64,
     ) -> Self {
@@ -68,6 +66,7 @@ impl<'a> Turn<'a> {
             memory,
             now_ms,
             added: BTreeMap::new(),
+            drifted: BTreeSet::new(),
             next_keys: BTreeMap::new(),
             more: false,
             has_removed: false,
@@ -104,7 +103,7 @@ impl<'a> Turn<'a> {
             }
             Request::Unsubscribe { consumer, tried } => self.unsubscribe(consumer, tried)?,
             Request::Count { queue } => return self.count(&queue),
-            Request::Configure(settings) => self.configure(settings),
+            Request::Configure(_) => self.cancel_consumers(),
             Request::Look | Request::Close => {}
         }
         Ok(Ok(None))
@@ -115,9 +114,8 @@ impl<'a> Turn<'a> {
         settings.ok_or_else(|| EmbeddedError::missing(queue, self.settings.queues.keys()))
     }
 
-    fn configure(&mut self, settings: EmbeddedSettings) {
-        let path = mem::take(&mut self.settings.path);
-        *self.settings = EmbeddedSettings { path, ..settings };
+    /// Those of queues that are no longer there.
+    fn cancel_consumers(&mut self) {
         for consumer in self.memory.consumers.values_mut() {
             if !self.settings.queues.contains_key(&consumer.queue) {
                 consumer.cancel();
@@ -211,7 +209,7 @@ impl<'a> Turn<'a> {
         Ok(key)
     }
 
-    fn write_next_keys(&mut self) -> Result<(), Fault> {
+    pub(super) fn write_next_keys(&mut self) -> Result<(), Fault> {
         for ((queue, rank), next) in mem::take(&mut self.next_keys) {
             tables::set_next_key(self.file, queue, rank, next)?;
         }
@@ -225,7 +223,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The queue of a name, which is read on from its beginning if it was not used yet.
-    fn queue(&mut self, name: &str) -> Result<&mut Queue, Fault> {
+    pub(super) fn queue(&mut self, name: &str) -> Result<&mut Queue, Fault> {
         if !self.memory.queues.contains_key(name) {
             let id = tables::queue_id(self.file, name)?;
             if id >= tables::QUEUES_MAX {
@@ -242,27 +240,29 @@ impl<'a> Turn<'a> {
         let Some(consumer) = self.memory.consumers.get_mut(&consumer) else { return Ok(()) };
         let name = consumer.queue.clone();
         let places = tags.iter().filter_map(|tag| consumer.unsettled.remove(tag));
-        let mut places: Vec<Place> = places.collect();
+        let places: Vec<Place> = places.collect();
         match verdict {
             Verdict::Ack => {
                 let queue = self.queue(&name)?.id;
-                self.remove(queue, &mut places)
+                self.remove(queue, places)
             }
             Verdict::Requeue => {
                 let queue = self.queue(&name)?;
                 queue.returned.extend(places.iter().map(|place| (place.key, place.times)));
                 Ok(())
             }
-            Verdict::Expire => self.bury(&name, &places, Death::Expired),
-            Verdict::Reject => self.bury(&name, &places, Death::Rejected),
+            Verdict::Expire => self.bury(&name, places, Death::Expired),
+            Verdict::Reject => self.bury(&name, places, Death::Rejected),
         }
     }
 
-    fn remove(&mut self, queue: i64, places: &mut [Place]) -> Result<(), Fault> {
+    fn remove(&mut self, queue: i64, mut places: Vec<Place>) -> Result<(), Fault> {
         places.sort_unstable_by_key(|place| place.key);
         for run in places.chunk_by(|one, next| one.key.next() == next.key) {
-            if let (Some(first), Some(last)) = (run.first(), run.last()) {
-                tables::remove(self.file, first.key, last.key)?;
+            if let (Some(first), Some(last)) = (run.first(), run.last())
+                && tables::remove(self.file, first.key, last.key)? != run.len()
+            {
+                self.drifted.insert(queue);
             }
         }
         for place in places.iter().filter(|place| place.is_counted) {
@@ -275,22 +275,36 @@ impl<'a> Turn<'a> {
     }
 
     /// Has messages go to the dead-letter queue of their queue, or away.
-    fn bury(&mut self, name: &str, places: &[Place], death: Death) -> Result<(), Fault> {
-        let queue = self.queue(name)?.id;
-        let settings = self.settings.queues.get(name).cloned().unwrap_or_default();
-        let Some(target) = settings.dead_letter_queue else {
-            return self.remove(queue, &mut places.to_vec());
+    fn bury(&mut self, name: &str, places: Vec<Place>, death: Death) -> Result<(), Fault> {
+        let settings = self.settings;
+        let queue = self.queue(name)?;
+        let Some(of_queue) = settings.queues.get(name) else {
+            // Nobody says where its dead letters go, so it keeps them.
+            queue.returned.extend(places.iter().map(|place| (place.key, place.times)));
+            return Ok(());
         };
-        let target_settings = self.settings.queues.get(&target).cloned().unwrap_or_default();
-        let target_queue = self.queue(&target)?.id;
+        let queue = queue.id;
+        let Some(target) = &of_queue.dead_letter_queue else {
+            return self.remove(queue, places);
+        };
+        let plain = QueueSettings::default();
+        let target_settings = settings.queues.get(target).unwrap_or(&plain);
+        let target_queue = self.queue(target)?.id;
         for place in places {
-            let Some(stored) = tables::get(self.file, place.key)? else { continue };
-            let mut properties = read_properties(stored.properties.as_deref())?;
-            died(&mut properties, name, death, self.now_ms / 1_000);
-            let written = write_properties(&properties)?;
-            let rank = rank(&properties, &target_settings);
+            let Some(stored) = tables::get(self.file, place.key)? else {
+                self.drifted.insert(queue);
+                continue;
+            };
+            // What cannot be read goes as it is.
+            let read = read_properties(stored.properties.as_deref()).and_then(|mut properties| {
+                died(&mut properties, name, death, self.now_ms / 1_000);
+                Ok((write_properties(&properties)?, properties))
+            });
+            let (written, properties) =
+                read.unwrap_or((stored.properties.clone(), BasicProperties::default()));
+            let rank = rank(&properties, target_settings);
             let key = self.next_key(target_queue, rank)?;
-            let expires_at_ms = self.expiry_ms(&properties, &target_settings);
+            let expires_at_ms = self.expiry_ms(&properties, target_settings);
             tables::r#move(self.file, place.key, key, expires_at_ms, written.as_deref())?;
             tables::forget_times(self.file, place.key)?;
             self.add(queue, -1, -stored.bytes().cast_signed());
@@ -301,24 +315,37 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Has messages expire that nobody holds.
+    /// Has messages expire that nobody holds, on queues of the settings.
     pub(super) fn expire(&mut self) -> Result<(), Fault> {
-        let held = OnceCell::new();
-        let mut expired = Vec::new();
-        tables::expired(self.file, self.now_ms, |key| {
-            if !held.get_or_init(|| self.memory.held()).contains(&key) {
-                expired.push(key);
+        if !self.settings.consumes {
+            return Ok(());
+        }
+        let file = self.file;
+        let (held, names) = (OnceCell::new(), OnceCell::new());
+        let mut expired: BTreeMap<i64, Vec<Key>> = BTreeMap::new();
+        let mut count = 0;
+        tables::expired(file, self.now_ms, |key| {
+            let names = names.get_or_init(|| tables::queue_names(file).unwrap_or_default());
+            let has_settings =
+                names.get(&key.queue()).is_some_and(|name| self.settings.queues.contains_key(name));
+            if has_settings && !held.get_or_init(|| self.memory.held()).contains(&key) {
+                expired.entry(key.queue()).or_default().push(key);
+                count += 1;
             }
-            expired.len() < EXPIRE_MESSAGES
+            count < EXPIRE_MESSAGES
         })?;
-        self.more |= expired.len() == EXPIRE_MESSAGES;
-        for key in expired {
-            let Some(stored) = tables::get(self.file, key)? else { continue };
-            let name = tables::queue_name(self.file, key.queue())?;
-            self.queue(&name)?.returned.remove(&key);
-            let is_counted = stored.times.is_some();
-            let place = Place { key, times: 0, is_counted, bytes: stored.bytes() };
-            self.bury(&name, &[place], Death::Expired)?;
+        self.more |= count == EXPIRE_MESSAGES;
+        let names = names.into_inner().unwrap_or_default();
+        for (queue, keys) in expired {
+            let Some(name) = names.get(&queue) else { continue };
+            let mut places = Vec::with_capacity(keys.len());
+            for key in keys {
+                let Some(stored) = tables::get(file, key)? else { continue };
+                self.queue(name)?.returned.remove(&key);
+                let is_counted = stored.times.is_some();
+                places.push(Place { key, times: 0, is_counted, bytes: stored.bytes() });
+            }
+            self.bury(name, places, Death::Expired)?;
         }
         Ok(())
     }
@@ -331,112 +358,12 @@ impl<'a> Turn<'a> {
         for (tag, place) in consumer.unsettled {
             let mut times = place.times;
             if tag > tried {
-                times -= 1;
+                times = times.saturating_sub(1);
                 tables::set_times(file, place.key, times)?;
             }
             returned.insert(place.key, times);
         }
         Ok(())
-    }
-
-    /// Hands out what consumers can take.
-    pub(super) fn hand_out(&mut self) -> Result<(), Fault> {
-        self.write_next_keys()?;
-        let names: BTreeSet<String> =
-            self.memory.consumers.values().map(|consumer| consumer.queue.clone()).collect();
-        for name in names {
-            let takers = self.memory.takers(&name);
-            if !takers.is_empty() {
-                self.hand_out_of(&name, takers)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn hand_out_of(&mut self, name: &str, takers: BTreeMap<u64, usize>) -> Result<(), Fault> {
-        let file = self.file;
-        let credit: usize = takers.values().sum();
-        let mut room = Room { messages: credit.min(HAND_OUT_MESSAGES), bytes: HAND_OUT_BYTES };
-        let queue = self.queue(name)?;
-        let mut taken = Vec::new();
-        for rank in tables::ranks(file, queue.id)? {
-            if room.is_over() {
-                break;
-            }
-            let start = Key::start(queue.id, rank.rank);
-            let unread = Progress { read: start, handed_out_before: rank.handed_out };
-            let progress = queue.ranks.entry(rank.rank).or_insert(unread);
-            // What came back was read, so it stands before all that was not.
-            while !room.is_over()
-                && let Some((&key, &times)) = queue.returned.range(start..=progress.read).next()
-            {
-                queue.returned.remove(&key);
-                if let Some(stored) = tables::get(file, key)? {
-                    room.take(&stored);
-                    taken.push((stored, times));
-                }
-            }
-            if room.is_over() || progress.read.next() >= rank.next {
-                continue;
-            }
-            let before = progress.handed_out_before;
-            let mut read = None;
-            tables::read_on(file, progress.read, room.messages, |stored| {
-                read = Some(stored.key);
-                room.take(&stored);
-                let once = u32::from(stored.key <= before);
-                let times = stored.times.unwrap_or(once);
-                taken.push((stored, times));
-                !room.is_over()
-            })?;
-            // With room left there was nothing more.
-            progress.read = match read {
-                Some(key) if room.is_over() => key,
-                _ => Key(rank.next.0 - 1),
-            };
-            if progress.read > rank.handed_out {
-                tables::set_handed_out(file, queue.id, rank.rank, progress.read)?;
-            }
-        }
-        let can_take_more = self.distribute(name, takers, taken)?;
-        self.more |= room.is_over() && can_take_more;
-        Ok(())
-    }
-
-    /// One after the other, each as much as it can take. Says whether anybody could take more.
-    fn distribute(
-        &mut self,
-        name: &str,
-        mut takers: BTreeMap<u64, usize>,
-        taken: Vec<(Stored, u32)>,
-    ) -> Result<bool, Fault> {
-        let mut served = self.queue(name)?.served;
-        for (stored, times_before) in taken {
-            let times = times_before.saturating_add(1);
-            let is_counted = stored.times.is_some() || times > 1;
-            if is_counted {
-                tables::set_times(self.file, stored.key, times)?;
-            }
-            let place = Place { key: stored.key, times, is_counted, bytes: stored.bytes() };
-            let message = RabbitMqMessage {
-                properties: read_properties(stored.properties.as_deref())?,
-                redelivered: times_before > 0,
-                body: stored.body,
-            };
-            let next = takers.range(served + 1..).next().or(takers.first_key_value());
-            let Some((&taker, &credit)) = next else { break };
-            served = taker;
-            if credit == 1 {
-                takers.remove(&taker);
-            } else {
-                takers.insert(taker, credit - 1);
-            }
-            if let Some(consumer) = self.memory.consumers.get_mut(&taker) {
-                consumer.hand_out(place, message);
-            }
-        }
-        self.queue(name)?.served = served;
-        Ok(!takers.is_empty())
     }
 
     /// Writes down what has changed.
@@ -446,29 +373,15 @@ impl<'a> Turn<'a> {
                 tables::add(self.file, queue, messages, bytes)?;
             }
         }
+        for queue in self.drifted {
+            tables::recount(self.file, queue)?;
+        }
         let more = match tables::next_expiry(self.file, self.now_ms)? {
             _ if self.more => More::Now,
-            Some(expiry_ms) => More::At(expiry_ms),
-            None => More::Nothing,
+            Some(expiry_ms) if self.settings.consumes => More::At(expiry_ms),
+            Some(_) | None => More::Nothing,
         };
         Ok(Finished { more, has_removed: self.has_removed })
-    }
-}
-
-/// How much more is handed out.
-struct Room {
-    messages: usize,
-    bytes: u64,
-}
-
-impl Room {
-    fn take(&mut self, stored: &Stored) {
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(stored.bytes());
-    }
-
-    fn is_over(&self) -> bool {
-        self.messages == 0 || self.bytes == 0
     }
 }
 

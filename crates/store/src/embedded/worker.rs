@@ -33,6 +33,9 @@ pub(super) const WHAT: &str = "the queues";
 const GROUP_COMMANDS: usize = 1_000;
 const GROUP_BYTES: usize = 8 << 20;
 
+/// What a message counts for beside its body.
+const MESSAGE_BYTES: usize = 256;
+
 /// The file is shrunk when half of it is empty, and that is more than this: 16 MiB.
 const EMPTY_PAGES: i64 = 4_096;
 
@@ -160,7 +163,8 @@ impl Worker {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             };
             if let Request::Publish { messages, .. } = &command.request {
-                bytes += messages.iter().map(|message| message.body.len()).sum::<usize>();
+                let size = |message: &RabbitMqMessage| message.body.len() + MESSAGE_BYTES;
+                bytes += messages.iter().map(size).sum::<usize>();
             }
             group.push(command);
         }
@@ -182,10 +186,21 @@ impl Worker {
     fn turn(&mut self, group: Vec<Command>) {
         let (requests, waiting): (Vec<_>, Vec<_>) =
             group.into_iter().map(|Command { request, done }| (request, done)).unzip();
+        for request in &requests {
+            if let Request::Configure(settings) = request {
+                // Whatever becomes of the turn.
+                let path = self.settings.path.clone();
+                self.settings = EmbeddedSettings { path, ..settings.clone() };
+            }
+        }
         let closes = requests.iter().any(|request| matches!(request, Request::Close));
-        let answers = match self.work(requests) {
-            Ok(answers) => answers,
-            Err(fault) => self.fail(fault, waiting.len()),
+        let needs_no_file = |request: &Request| {
+            matches!(request, Request::Close | Request::Look | Request::Configure(_))
+        };
+        let answers = if self.database.is_none() && requests.iter().all(needs_no_file) {
+            vec![Ok(None); waiting.len()]
+        } else {
+            self.work(requests).unwrap_or_else(|fault| self.fail(fault, waiting.len()))
         };
         if closes {
             self.memory.lose("the embedded broker was closed");
@@ -220,10 +235,10 @@ impl Worker {
             self.is_synced = syncs;
         }
         let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut turn = Turn::new(&transaction, &mut self.settings, &mut self.memory, unix_now_ms());
-        turn.expire()?;
+        let mut turn = Turn::new(&transaction, &self.settings, &mut self.memory, unix_now_ms());
         let answers = requests.into_iter().map(|request| turn.request(request));
         let answers = answers.collect::<Result<Vec<_>, _>>()?;
+        turn.expire()?;
         turn.hand_out()?;
         let finished = turn.finish()?;
         transaction.commit()?;
@@ -260,7 +275,8 @@ fn shrink(file: &Connection) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     sqlite::shrink(file, SHRINK_PAGES)?;
-    Ok(true)
+    // A file that somebody has made over gives nothing back.
+    Ok(sqlite::empty_pages(file)? < empty)
 }
 
 fn unix_now_ms() -> u64 {

@@ -34,6 +34,7 @@ fn settings(folder: &Path) -> EmbeddedSettings {
         queues: queues.into_iter().map(|(name, queue)| (name.to_owned(), queue)).collect(),
         bytes_max: 1 << 30,
         body_bytes_max: 1 << 20,
+        consumes: true,
     }
 }
 

@@ -379,3 +379,60 @@ async fn the_disk_gets_back_what_was_handled() {
     }
     assert!(size() <= 20 << 20, "{}", size());
 }
+
+#[tokio::test]
+async fn a_queue_that_is_taken_out_keeps_what_is_rejected_and_what_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    let orders =
+        QueueSettings { message_ttl: Some(Duration::from_millis(40)), ..QueueSettings::default() };
+    let broker = EmbeddedBroker::new(with(folder.path(), orders)).unwrap();
+    publish(&broker, &["a", "b", "c"]).await;
+    let mut source = subscribed(&broker, QUEUE, 2).await;
+    let taken = take(&mut source, 2).await;
+    let mut without = settings(folder.path());
+    without.queues.remove(QUEUE);
+    broker.configure(without);
+    settle(&mut source, Settlement::Reject("no"), &taken[..1]).await;
+    settle(&mut source, Settlement::Expire, &taken[1..]).await;
+    source.close().await;
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    broker.look();
+    broker.configure(settings(folder.path()));
+    // They would expire now that it is there again, and go where its dead letters go.
+    wait_for(&broker, DEAD, 3, 0).await;
+}
+
+#[tokio::test]
+async fn another_process_has_nothing_expire_that_is_being_handled() {
+    let folder = tempfile::tempdir().unwrap();
+    let consuming = broker(folder.path());
+    let expiration = Some("20".to_owned());
+    let properties = BasicProperties { expiration, ..BasicProperties::default() };
+    consuming.publish(QUEUE, vec![with_properties("a", properties)]).await.unwrap();
+    let mut source = subscribed(&consuming, QUEUE, 10).await;
+    let taken = take(&mut source, 1).await;
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    let publisher = super::EmbeddedSettings { consumes: false, ..settings(folder.path()) };
+    let publishing = EmbeddedBroker::new(publisher).unwrap();
+    publish(&publishing, &["b"]).await;
+    settle(&mut source, Settlement::Ack, &taken).await;
+    consuming.look();
+    assert_eq!(bodies(&take(&mut source, 1).await), ["b"]);
+    wait_for(&consuming, DEAD, 0, 0).await;
+    wait_for(&consuming, QUEUE, 0, 1).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_in_hand_is_not_handed_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    let expiration = Some("20".to_owned());
+    let properties = BasicProperties { expiration, ..BasicProperties::default() };
+    broker.publish(QUEUE, vec![with_properties("a", properties)]).await.unwrap();
+    let mut source = subscribed(&broker, QUEUE, 10).await;
+    let taken = take(&mut source, 1).await;
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    settle(&mut source, Settlement::Requeue, &taken).await;
+    wait_for(&broker, DEAD, 1, 0).await;
+    assert!(source.receive().now_or_never().is_none());
+}

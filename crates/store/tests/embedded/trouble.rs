@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use gristmill_broker::{Disposition, Source, StopCode};
+use gristmill_broker::{Disposition, Received, Settlement, Source, StopCode};
+use rusqlite::Connection;
 
-use super::{QUEUE, bodies, broker, message, publish, ready, subscribed, take, wait_for};
+use super::{
+    DEAD, QUEUE, bodies, broker, message, publish, ready, settle, subscribed, take, wait_for,
+};
 
 #[tokio::test]
 async fn a_file_that_cannot_be_used_is_told_to_everybody_and_used_when_it_is_mended() {
@@ -79,4 +82,45 @@ async fn a_dropped_source_gives_its_messages_back() {
     take(&mut source, 1).await;
     drop(source);
     wait_for(&broker, QUEUE, 1, 0).await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_given_out_to_be_given_up_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = broker(folder.path());
+    publish(&before, &["a", "b"]).await;
+    before.close().await;
+    let file = Connection::open(folder.path().join("queues.sqlite3")).unwrap();
+    let damage = "UPDATE message SET properties = x'c1' WHERE body = CAST('a' AS BLOB)";
+    assert_eq!(file.execute(damage, []).unwrap(), 1);
+    drop(file);
+    let broker = broker(folder.path());
+    let mut source = subscribed(&broker, QUEUE, 10).await;
+    let received = source.receive().await.unwrap();
+    let Received::Unusable(unusable) = received else { panic!("{received:?}") };
+    assert_eq!(unusable.reason, "its bytes are damaged");
+    assert_eq!(bodies(&take(&mut source, 1).await), ["b"]);
+    let original = source.original(unusable.token, None).unwrap();
+    assert!(original.0.ends_with(b"a"), "{original:?}");
+    source.settle(Settlement::Reject("no"), &[unusable.token]).await;
+    wait_for(&broker, DEAD, 1, 0).await;
+    wait_for(&broker, QUEUE, 0, 1).await;
+}
+
+#[tokio::test]
+async fn counts_that_are_wrong_are_counted_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    publish(&broker, &["a", "b", "c"]).await;
+    let mut source = subscribed(&broker, QUEUE, 2).await;
+    let taken = take(&mut source, 2).await;
+    // Somebody else has deleted one.
+    let file = Connection::open(folder.path().join("queues.sqlite3")).unwrap();
+    file.execute("DELETE FROM message WHERE body = CAST('a' AS BLOB)", []).unwrap();
+    settle(&mut source, Settlement::Ack, &taken).await;
+    wait_for(&broker, QUEUE, 0, 1).await;
+    let bytes = "SELECT messages, bytes FROM queue WHERE name = 'orders'";
+    let counted = file.query_row(bytes, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let (messages, bytes): (i64, i64) = counted;
+    assert!(messages == 1 && (65..200).contains(&bytes), "{messages} and {bytes}");
 }
