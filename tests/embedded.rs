@@ -231,7 +231,7 @@ async fn over_http_messages_are_taken_where_that_is_open() {
 #[tokio::test]
 async fn a_host_killed_at_any_moment_handles_everything_that_was_confirmed() {
     const ROUNDS: u64 = 15;
-    const EACH: u64 = 1_000;
+    const EACH: u64 = 2_000;
     let settings = "batch_size = 20\nmaximum_concurrency = 4";
     let mut host = host(&configuration("", "orders", "chaotic", settings));
     let mut all = BTreeSet::new();
