@@ -50,6 +50,15 @@ fn a_queue_is_there_when_somebody_names_it() {
 }
 
 #[test]
+fn the_example_of_the_page_is_one() {
+    let page = include_str!("../../../../docs/embedded-queue.md");
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let config = parse(example.split_once("```").unwrap().0);
+    let names: Vec<String> = config.embedded_queues("here").into_keys().collect();
+    assert_eq!((names, config.advice()), (vec!["failed".to_owned(), "orders".to_owned()], vec![]));
+}
+
+#[test]
 fn what_an_embedded_broker_has_no_notion_of_is_refused() {
     let broker =
         "url = 'amqp://h'\ncredentials = 'env:X'\ntls = {}\nconsumer_timeout = '1h'\nqueue = {}";
