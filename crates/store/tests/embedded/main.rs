@@ -3,6 +3,7 @@
 
 mod contract;
 mod crashes;
+mod model;
 mod queues;
 mod trouble;
 
