@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows the main job: a private RabbitMQ, ten thousand orders, the host, a handler
+    /// Shows the main job: builds the program and runs `gristmill demo`
     Demo,
     /// Everything CI runs, cheap things first; ends with a line `N passed, N failed`
     Test {

@@ -66,7 +66,7 @@ pub enum BrokerKind {
     },
     /// In this process, with a file in the data directory.
     Embedded(EmbeddedConfig),
-    /// Whatever the embedder's own source reads, see [`CustomBroker`](crate::CustomBroker). No file can
+    /// Whatever the embedder's own source reads, see [`CustomBroker`]. No file can
     /// say this.
     Custom(CustomBroker),
 }
