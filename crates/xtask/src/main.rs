@@ -10,6 +10,7 @@
 
 mod bench;
 mod brokers;
+mod chaos;
 mod demo;
 mod docs;
 mod fmt;
@@ -21,6 +22,7 @@ mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use gristmill_testkit::activemq;
@@ -58,6 +60,18 @@ enum Command {
     /// A private broker to play with
     #[command(subcommand)]
     Brokers(brokers::Command),
+    /// Kills, freezes and cuts hosts and brokers under load, and counts whether anything is lost
+    Chaos {
+        /// What the queues are on
+        #[arg(long)]
+        broker: chaos::Broker,
+        /// How long, in minutes
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        /// Gives the same faults again
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Runs all benchmarks, or one
     Bench {
         /// The benchmark's name, as in `encode`
@@ -76,6 +90,9 @@ fn main() -> ExitCode {
         Command::Docs => docs::run(),
         Command::Guests => guests::run(),
         Command::Brokers(command) => brokers::run(command),
+        Command::Chaos { broker, minutes, seed } => {
+            chaos::run(broker, Duration::from_secs(60 * minutes), seed)
+        }
         Command::Bench { name } => bench::run(name.as_deref()),
     };
     match result {
