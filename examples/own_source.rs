@@ -91,6 +91,7 @@ impl FolderSource {
     /// A file that cannot be deleted or moved stays, and comes again.
     fn settle_one(&mut self, settlement: Settlement<'_>, name: String) {
         let file = self.folder.join(&name);
+        self.returned.remove(&name);
         match settlement {
             Settlement::Ack => drop(fs::remove_file(file)),
             Settlement::Requeue => drop(self.returned.insert(name)),

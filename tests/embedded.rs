@@ -212,6 +212,8 @@ async fn over_http_messages_are_taken_where_that_is_open() {
         report(&open, "orders").await;
     }
     let status = async |path: &str, headers: &str, body: &[u8]| post(path, headers, body).await.0;
+    let long = format!("/queues/orders/messages?message_id={}", "x".repeat(256));
+    assert_eq!(status(&long, "", b"x").await, 400);
     assert_eq!(status("/queues/orders/messages", ndjson, &b"1\n".repeat(10_001)).await, 413);
     assert_eq!(status("/queues/order/messages", "", b"x").await, 404);
     assert_eq!(status("/queues/orders/messages?nonsense=1", "", b"x").await, 400);

@@ -19,6 +19,9 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 8 << 20;
 /// The most messages of one request: each takes memory beside its body.
 const MESSAGES_MAX: usize = 10_000;
 
+/// What AMQP has for the longest of them, a short string; each message of a request has its own copy.
+const TEXT_BYTES_MAX: usize = 255;
+
 /// With this type every line is a message.
 const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
@@ -46,6 +49,12 @@ pub(crate) async fn publish(
     if headers.contains_key(ORIGIN) {
         return say(StatusCode::FORBIDDEN, "pages in a browser may not publish");
     }
+    let texts = [&wishes.message_id, &wishes.correlation_id].into_iter().flatten().map(String::len);
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if texts.chain(content_type.map(str::len)).any(|length| length > TEXT_BYTES_MAX) {
+        let most = format!("an identifier or a content type has at most {TEXT_BYTES_MAX} bytes");
+        return say(StatusCode::BAD_REQUEST, most);
+    }
     let broker = match host.open_embedded(&queue, wishes.broker.as_deref()) {
         Ok(broker) => broker,
         Err(error) => {
@@ -57,7 +66,6 @@ pub(crate) async fn publish(
             return say(status, error);
         }
     };
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(messages) = messages(wishes, content_type, body) else {
         let most = format!("at most {MESSAGES_MAX} messages fit into a request");
         return say(StatusCode::PAYLOAD_TOO_LARGE, most);

@@ -66,27 +66,26 @@ impl Embedded {
     /// Has those of a configuration, as it says they are. A file is opened at its first use.
     pub(crate) fn apply(&self, config: &Config) -> io::Result<()> {
         let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-        for kept in brokers.values_mut().filter(|kept| kept.is_there) {
-            kept.is_there = false;
-        }
+        let mut next = BTreeMap::new();
         for (name, broker) in &config.brokers {
             let BrokerKind::Embedded(embedded) = &broker.kind else { continue };
             let settings = EmbeddedSettings {
                 consumes: self.consumes,
                 ..settings(&self.data_dir, name, embedded, config)
             };
-            let queues = settings.queues.keys().cloned().collect();
-            let http_publish = embedded.http_publish;
-            let broker = match brokers.remove(name) {
-                Some(Kept { broker, .. }) => {
-                    broker.configure(settings);
-                    broker
-                }
-                None => EmbeddedBroker::new(settings)?,
+            let broker = match brokers.get(name) {
+                Some(Kept { broker, .. }) => broker.clone(),
+                None => EmbeddedBroker::new(settings.clone())?,
             };
-            brokers.insert(name.clone(), Kept { broker, queues, http_publish, is_there: true });
+            next.insert(name.clone(), (broker, settings, embedded.http_publish));
         }
-        brokers.retain(|_, kept| kept.is_there || kept.broker.is_shared());
+        // From here on nothing can fail.
+        brokers.values_mut().for_each(|kept| kept.is_there = false);
+        for (name, (broker, settings, http_publish)) in next {
+            let queues = settings.queues.keys().cloned().collect();
+            broker.configure(settings);
+            brokers.insert(name, Kept { broker, queues, http_publish, is_there: true });
+        }
         Ok(())
     }
 
@@ -119,7 +118,8 @@ impl Embedded {
     }
 
     fn all(&self) -> Vec<EmbeddedBroker> {
-        let brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
+        brokers.retain(|_, kept| kept.is_there || kept.broker.is_shared());
         brokers.values().map(|kept| kept.broker.clone()).collect()
     }
 

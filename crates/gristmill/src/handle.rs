@@ -109,7 +109,8 @@ impl HostHandle {
     ///
     /// # Errors
     ///
-    /// [`ApplyError`]; then nothing has changed. That a function does not load whose handler is
+    /// [`ApplyError`]; then nothing has changed, but for the settings of embedded brokers of a host that is
+    /// about to end. That a function does not load whose handler is
     /// dropped in is no such error: it keeps its mappings from working, until it does.
     ///
     /// # Cancel safety

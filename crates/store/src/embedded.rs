@@ -140,7 +140,7 @@ impl EmbeddedBroker {
         messages: Vec<RabbitMqMessage>,
     ) -> Result<(), EmbeddedError> {
         let queue = queue.to_owned();
-        self.ask(Request::Publish { queue, messages }).await.map(drop)
+        self.ask(Request::Publish { queue, messages, are_letters: false }).await.map(drop)
     }
 
     /// How many messages a queue has.

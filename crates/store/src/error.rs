@@ -6,8 +6,6 @@ use std::sync::Arc;
 use gristmill_broker::{KeepError, SourceError};
 use rusqlite::ErrorCode;
 
-use crate::embedded::Unreadable;
-
 /// A file cannot be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot use {what} {}: {advice}", .path.display())]
@@ -30,8 +28,6 @@ pub(crate) enum Fault {
     Foreign,
     #[error("it has the version {0}")]
     Later(i64),
-    #[error("a message in it cannot be read: {0}")]
-    Message(#[from] Unreadable),
     #[error("it has had too many queues")]
     TooManyQueues,
 }
@@ -67,8 +63,7 @@ fn advice(fault: &Fault) -> &'static str {
         Fault::TooManyQueues => {
             return "no more names fit into it: use names that it has, or move it away";
         }
-        Fault::Message(Unreadable::Damaged | Unreadable::TooDeep) => return DAMAGED,
-        Fault::Later(_) | Fault::Message(Unreadable::Later(_)) => {
+        Fault::Later(_) => {
             return "a later version of this program has made it; use that one";
         }
         Fault::Sqlite(error) => error.sqlite_error_code(),

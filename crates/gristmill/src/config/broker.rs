@@ -218,7 +218,7 @@ impl BrokerConfig {
                 problems.push(format!("queues.{name:?}: {OWN_DEAD_LETTERS}"));
             }
             if queue.message_ttl.is_some_and(|ttl| !MESSAGE_TTLS.contains(&ttl)) {
-                problems.push(format!("queues.{name:?}: `message_ttl` has to be 1 s at least"));
+                problems.push(format!("queues.{name:?}: `message_ttl` has to be 1 s to 8760 h"));
             }
         }
         problems

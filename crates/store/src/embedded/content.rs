@@ -115,6 +115,15 @@ pub(super) fn read(original: &Original) -> Result<RabbitMqMessage, Unreadable> {
     Ok(RabbitMqMessage { properties, redelivered, body: body.to_vec() })
 }
 
+/// The body of an original whose properties may be damaged.
+pub(super) fn read_body(original: &Original) -> &[u8] {
+    let body = || {
+        let (length, rest) = original.0.get(2..)?.split_first_chunk()?;
+        rest.get(u32::from_be_bytes(*length) as usize..)
+    };
+    body().unwrap_or_default()
+}
+
 /// The message of an original that an embedded broker's source has given, as its event shows it.
 ///
 /// # Errors

@@ -6,8 +6,9 @@ use gristmill_broker::letter_headers::{self, CONDITION, ORIGINAL_EXPIRATION, REC
 use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping, Original};
 use gristmill_event::RabbitMqMessage;
 
+use super::EmbeddedBroker;
+use super::content::{self, Unreadable};
 use super::worker::Request;
-use super::{EmbeddedBroker, content};
 
 /// Keeps given-up messages on a queue of an embedded broker.
 #[derive(Debug)]
@@ -35,15 +36,21 @@ impl DeadLetters for EmbeddedDeadLetterQueue {
         Box::pin(async move {
             let messages = letters.into_iter().map(|letter| dead(letter, &self.queue));
             let messages = messages.collect::<Result<_, _>>()?;
-            let published = self.broker.publish(&self.queue, messages).await;
-            published.map_err(|error| error.of_keeping(&self.queue))
+            let queue = self.queue.clone();
+            let publish = Request::Publish { queue, messages, are_letters: true };
+            let published = self.broker.ask(publish).await;
+            published.map(drop).map_err(|error| error.of_keeping(&self.queue))
         })
     }
 }
 
 /// As it was published, but that it does not expire, with why it is here.
 fn dead(letter: DeadLetter, queue: &str) -> Result<RabbitMqMessage, KeepError> {
-    let mut message = again(&letter.original, queue)?;
+    let mut message = match content::read(&letter.original) {
+        // Its properties cannot be read: that is why it is given up.
+        Err(Unreadable::Damaged) => content::read_body(&letter.original).to_vec().into(),
+        _ => again(&letter.original, queue)?,
+    };
     let expiration = message.properties.expiration.take();
     let headers = message.properties.headers.get_or_insert_default();
     letter_headers::say(headers, CONDITION, letter.condition);
@@ -80,6 +87,8 @@ impl EmbeddedBroker {
         let messages = originals.iter().map(|original| {
             let mut message = again(original, queue)?;
             message.properties.expiration = None;
+            // From now on it is as old as it is in the queue.
+            message.properties.timestamp = None;
             Ok(message)
         });
         let messages = messages.collect::<Result<_, KeepError>>()?;

@@ -20,10 +20,6 @@ impl Turn<'_> {
     /// Hands out what consumers can take.
     pub(super) fn hand_out(&mut self) -> Result<(), Fault> {
         self.write_next_keys()?;
-        if self.more {
-            // More has expired, and must not be handed out.
-            return Ok(());
-        }
         let names: BTreeSet<String> =
             self.memory.consumers.values().map(|consumer| consumer.queue.clone()).collect();
         for name in names {
@@ -36,7 +32,7 @@ impl Turn<'_> {
     }
 
     fn hand_out_of(&mut self, name: &str, takers: BTreeMap<u64, usize>) -> Result<(), Fault> {
-        let file = self.file;
+        let (file, now_ms) = (self.file, self.now_ms);
         let credit: usize = takers.values().sum();
         let mut room = Room { messages: credit.min(HAND_OUT_MESSAGES), bytes: HAND_OUT_BYTES };
         let queue = self.queue(name)?;
@@ -48,22 +44,33 @@ impl Turn<'_> {
             let start = Key::start(queue.id, rank.rank);
             let unread = Progress { read: start, handed_out_before: rank.handed_out };
             let progress = queue.ranks.entry(rank.rank).or_insert(unread);
+            // One that has expired waits for its turn to leave, and with it those of its rank behind it.
+            let mut is_stuck = false;
             // What came back was read, so it stands before all that was not.
             while !room.is_over()
                 && let Some((&key, &times)) = queue.returned.range(start..=progress.read).next()
             {
+                let stored = tables::get(file, key)?;
+                is_stuck = stored.as_ref().is_some_and(|stored| stored.has_expired(now_ms));
+                if is_stuck {
+                    break;
+                }
                 queue.returned.remove(&key);
-                if let Some(stored) = tables::get(file, key)? {
+                if let Some(stored) = stored {
                     room.take(&stored);
                     taken.push((stored, times));
                 }
             }
-            if room.is_over() || progress.read.next() >= rank.next {
+            if is_stuck || room.is_over() || progress.read.next() >= rank.next {
                 continue;
             }
             let before = progress.handed_out_before;
             let mut read = None;
             tables::read_on(file, progress.read, room.messages, |stored| {
+                is_stuck = stored.has_expired(now_ms);
+                if is_stuck {
+                    return false;
+                }
                 read = Some(stored.key);
                 room.take(&stored);
                 let once = u32::from(stored.key <= before);
@@ -71,10 +78,11 @@ impl Turn<'_> {
                 taken.push((stored, times));
                 !room.is_over()
             })?;
-            // With room left there was nothing more.
-            progress.read = match read {
-                Some(key) if room.is_over() => key,
-                _ => Key(rank.next.0 - 1),
+            progress.read = if is_stuck || room.is_over() {
+                read.unwrap_or(progress.read)
+            } else {
+                // There was nothing more.
+                Key(rank.next.0 - 1)
             };
             if progress.read > rank.handed_out {
                 tables::set_handed_out(file, queue.id, rank.rank, progress.read)?;

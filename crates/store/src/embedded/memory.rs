@@ -43,6 +43,8 @@ pub(super) struct Progress {
 pub(super) struct Consumer {
     pub(super) queue: String,
     pub(super) prefetch: usize,
+    /// Where the queue's dead letters went when it subscribed: a mapping that rejects counts on it.
+    pub(super) dead_letter_queue: Option<String>,
     /// By their tags.
     pub(super) unsettled: BTreeMap<u64, Place>,
     pub(super) last_tag: u64,
@@ -117,10 +119,16 @@ impl Memory {
 }
 
 impl Consumer {
-    pub(super) fn new(queue: String, prefetch: usize, inbox: UnboundedSender<Push>) -> Self {
+    pub(super) fn new(
+        queue: String,
+        prefetch: usize,
+        dead_letter_queue: Option<String>,
+        inbox: UnboundedSender<Push>,
+    ) -> Self {
         Self {
             queue,
             prefetch,
+            dead_letter_queue,
             unsettled: BTreeMap::new(),
             last_tag: 0,
             is_cancelled: false,

@@ -91,6 +91,7 @@ pub(super) struct Stored {
     pub(super) key: Key,
     /// How often it was handed out, where a row says so.
     pub(super) times: Option<u32>,
+    expires_at_ms: Option<i64>,
     pub(super) properties: Option<Vec<u8>>,
     pub(super) body: Vec<u8>,
 }
@@ -100,9 +101,15 @@ impl Stored {
         Ok(Self {
             key: Key(row.get(0)?),
             times: row.get(1)?,
-            properties: row.get(2)?,
-            body: row.get(3)?,
+            expires_at_ms: row.get(2)?,
+            properties: row.get(3)?,
+            body: row.get(4)?,
         })
+    }
+
+    /// Whether its time was over before an instant.
+    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|at_ms| at_ms < signed(now_ms))
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -247,7 +254,7 @@ pub(super) fn read_on(
     mut take: impl FnMut(Stored) -> bool,
 ) -> rusqlite::Result<()> {
     let select = "
-        SELECT message.key, times, properties, body
+        SELECT message.key, times, expires_at_ms, properties, body
         FROM message LEFT JOIN handed_out ON handed_out.key = message.key
         WHERE message.key > ?1 AND message.key < ?2 ORDER BY message.key LIMIT ?3";
     let mut select = file.prepare_cached(select)?;
@@ -264,7 +271,7 @@ pub(super) fn read_on(
 /// One message, if it is still there.
 pub(super) fn get(file: &Connection, key: Key) -> rusqlite::Result<Option<Stored>> {
     let select = "
-        SELECT message.key, times, properties, body
+        SELECT message.key, times, expires_at_ms, properties, body
         FROM message LEFT JOIN handed_out ON handed_out.key = message.key
         WHERE message.key = ?1";
     file.prepare_cached(select)?.query_row([key.0], Stored::read).optional()

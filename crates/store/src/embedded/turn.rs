@@ -27,7 +27,7 @@ pub(super) struct Turn<'a> {
     pub(super) file: &'a Connection,
     settings: &'a EmbeddedSettings,
     pub(super) memory: &'a mut Memory,
-    now_ms: u64,
+    pub(super) now_ms: u64,
     /// What is to be added to each queue: messages and bytes.
     added: BTreeMap<i64, (i64, i64)>,
     /// The queues whose sums are not what is there.
@@ -76,15 +76,16 @@ impl<'a> Turn<'a> {
     /// Does what somebody has asked for.
     pub(super) fn request(&mut self, request: Request) -> Result<Answer, Fault> {
         match request {
-            Request::Publish { queue, messages } => {
-                return Ok(self.publish(&queue, messages)?.map(|()| None));
+            Request::Publish { queue, messages, are_letters } => {
+                return Ok(self.publish(&queue, messages, are_letters)?.map(|()| None));
             }
             Request::Subscribe { queue, consumer, prefetch, inbox } => {
-                if let Err(missing) = self.find(&queue) {
-                    return Ok(Err(missing));
-                }
+                let settings = match self.find(&queue) {
+                    Ok(settings) => settings,
+                    Err(missing) => return Ok(Err(missing)),
+                };
                 tables::check(self.file)?;
-                let new = Consumer::new(queue, prefetch, inbox);
+                let new = Consumer::new(queue, prefetch, settings.dead_letter_queue, inbox);
                 self.memory.consumers.insert(consumer, new);
             }
             Request::Check { queue } => {
@@ -138,6 +139,7 @@ impl<'a> Turn<'a> {
         &mut self,
         name: &str,
         messages: Vec<RabbitMqMessage>,
+        are_letters: bool,
     ) -> Result<Result<(), EmbeddedError>, Fault> {
         let settings = match self.find(name) {
             Ok(settings) => settings,
@@ -159,7 +161,7 @@ impl<'a> Turn<'a> {
             more += tables::bytes(written.as_deref(), &body);
             new.push((properties, written, body));
         }
-        if !self.has_room(more)? {
+        if !are_letters && !self.has_room(more)? {
             let (path, bytes_max) = (self.settings.path.clone(), self.settings.bytes_max);
             let held_bytes = self.held_bytes()?;
             return Ok(Err(EmbeddedError::Full { path, held_bytes, bytes_max }));
@@ -226,7 +228,7 @@ impl<'a> Turn<'a> {
     pub(super) fn queue(&mut self, name: &str) -> Result<&mut Queue, Fault> {
         if !self.memory.queues.contains_key(name) {
             let id = tables::queue_id(self.file, name)?;
-            if id >= tables::QUEUES_MAX {
+            if id > tables::QUEUES_MAX {
                 return Err(Fault::TooManyQueues);
             }
             let queue = Queue { id, ..Queue::default() };
@@ -238,7 +240,7 @@ impl<'a> Turn<'a> {
     fn settle(&mut self, consumer: u64, verdict: Verdict, tags: &[u64]) -> Result<(), Fault> {
         // One that was lost meanwhile: the messages come again.
         let Some(consumer) = self.memory.consumers.get_mut(&consumer) else { return Ok(()) };
-        let name = consumer.queue.clone();
+        let (name, target) = (consumer.queue.clone(), consumer.dead_letter_queue.clone());
         let places = tags.iter().filter_map(|tag| consumer.unsettled.remove(tag));
         let places: Vec<Place> = places.collect();
         match verdict {
@@ -251,8 +253,8 @@ impl<'a> Turn<'a> {
                 queue.returned.extend(places.iter().map(|place| (place.key, place.times)));
                 Ok(())
             }
-            Verdict::Expire => self.bury(&name, places, Death::Expired),
-            Verdict::Reject => self.bury(&name, places, Death::Rejected),
+            Verdict::Expire => self.bury(&name, places, Death::Expired, target),
+            Verdict::Reject => self.bury(&name, places, Death::Rejected, target),
         }
     }
 
@@ -274,8 +276,14 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Has messages go to the dead-letter queue of their queue, or away.
-    fn bury(&mut self, name: &str, places: Vec<Place>, death: Death) -> Result<(), Fault> {
+    /// Has messages go to the dead-letter queue of their queue, or to the one that it had, or away.
+    fn bury(
+        &mut self,
+        name: &str,
+        places: Vec<Place>,
+        death: Death,
+        had: Option<String>,
+    ) -> Result<(), Fault> {
         let settings = self.settings;
         let queue = self.queue(name)?;
         let Some(of_queue) = settings.queues.get(name) else {
@@ -284,7 +292,7 @@ impl<'a> Turn<'a> {
             return Ok(());
         };
         let queue = queue.id;
-        let Some(target) = &of_queue.dead_letter_queue else {
+        let Some(target) = of_queue.dead_letter_queue.as_ref().or(had.as_ref()) else {
             return self.remove(queue, places);
         };
         let plain = QueueSettings::default();
@@ -321,11 +329,13 @@ impl<'a> Turn<'a> {
             return Ok(());
         }
         let file = self.file;
-        let (held, names) = (OnceCell::new(), OnceCell::new());
+        if tables::next_expiry(file, 0)?.is_none_or(|first_ms| first_ms >= self.now_ms) {
+            return Ok(());
+        }
+        let (held, names) = (OnceCell::new(), tables::queue_names(file)?);
         let mut expired: BTreeMap<i64, Vec<Key>> = BTreeMap::new();
         let mut count = 0;
         tables::expired(file, self.now_ms, |key| {
-            let names = names.get_or_init(|| tables::queue_names(file).unwrap_or_default());
             let has_settings =
                 names.get(&key.queue()).is_some_and(|name| self.settings.queues.contains_key(name));
             if has_settings && !held.get_or_init(|| self.memory.held()).contains(&key) {
@@ -335,7 +345,6 @@ impl<'a> Turn<'a> {
             count < EXPIRE_MESSAGES
         })?;
         self.more |= count == EXPIRE_MESSAGES;
-        let names = names.into_inner().unwrap_or_default();
         for (queue, keys) in expired {
             let Some(name) = names.get(&queue) else { continue };
             let mut places = Vec::with_capacity(keys.len());
@@ -345,7 +354,7 @@ impl<'a> Turn<'a> {
                 let is_counted = stored.times.is_some();
                 places.push(Place { key, times: 0, is_counted, bytes: stored.bytes() });
             }
-            self.bury(name, places, Death::Expired)?;
+            self.bury(name, places, Death::Expired, None)?;
         }
         Ok(())
     }

@@ -60,6 +60,8 @@ pub(super) enum Request {
     Publish {
         queue: String,
         messages: Vec<RabbitMqMessage>,
+        /// Whether what they are made of leaves a queue as soon as they are there: then they need no room.
+        are_letters: bool,
     },
     Subscribe {
         queue: String,
@@ -174,7 +176,8 @@ impl Worker {
     /// `Some(None)`: something expires now.
     fn sleep(&self) -> Option<Option<Command>> {
         let More::At(expiry_ms) = self.more else { return self.commands.recv().ok().map(Some) };
-        let until = Duration::from_millis(expiry_ms.saturating_sub(unix_now_ms()));
+        // It expires when that has passed.
+        let until = Duration::from_millis((expiry_ms + 1).saturating_sub(unix_now_ms()));
         match self.commands.recv_timeout(until.min(SLEEP_MAX)) {
             Ok(command) => Some(Some(command)),
             Err(RecvTimeoutError::Timeout) => Some(None),
@@ -194,8 +197,11 @@ impl Worker {
             }
         }
         let closes = requests.iter().any(|request| matches!(request, Request::Close));
+        // Whoever looks has messages expire, if there are any.
+        let may_hold_some = self.settings.consumes && self.settings.path.exists();
         let needs_no_file = |request: &Request| {
-            matches!(request, Request::Close | Request::Look | Request::Configure(_))
+            matches!(request, Request::Close | Request::Configure(_))
+                || (matches!(request, Request::Look) && !may_hold_some)
         };
         let answers = if self.database.is_none() && requests.iter().all(needs_no_file) {
             vec![Ok(None); waiting.len()]
@@ -220,6 +226,7 @@ impl Worker {
         let mut database = match self.database.take().filter(Database::is_in_place) {
             Some(database) => database,
             None => {
+                // If it was open, its file was moved away.
                 self.memory.lose("its file was moved away");
                 self.is_synced = true;
                 Database::open_or_make(&self.settings.path, &tables::LAYOUT)?

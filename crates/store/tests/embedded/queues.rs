@@ -436,3 +436,57 @@ async fn what_has_expired_in_hand_is_not_handed_out_again() {
     wait_for(&broker, DEAD, 1, 0).await;
     assert!(source.receive().now_or_never().is_none());
 }
+
+#[tokio::test]
+async fn what_is_rejected_goes_where_it_went_when_its_consumer_subscribed() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    publish(&broker, &["a"]).await;
+    let mut source = subscribed(&broker, QUEUE, 10).await;
+    let taken = take(&mut source, 1).await;
+    broker.configure(with(folder.path(), QueueSettings::default()));
+    settle(&mut source, Settlement::Reject("no"), &taken).await;
+    wait_for(&broker, DEAD, 1, 0).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_needs_no_room_in_a_full_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    settings.bytes_max = 1_500;
+    let broker = EmbeddedBroker::new(settings).unwrap();
+    let kb = "x".repeat(1_000);
+    publish(&broker, &[kb.as_str()]).await;
+    let mut source = subscribed(&broker, QUEUE, 10).await;
+    let taken = take(&mut source, 1).await;
+    let letter = DeadLetter {
+        original: source.original(taken[0].token, Some(&taken[0].message)).unwrap(),
+        message_id: None,
+        condition: "GivenUpByFunction",
+        cause: String::new(),
+        record: "{}".to_owned(),
+        given_up_at_ms: 1,
+    };
+    broker.publish(QUEUE, vec![message(&kb)]).await.unwrap_err();
+    broker.dead_letter_queue(DEAD).keep(vec![letter]).await.unwrap();
+    settle(&mut source, Settlement::Ack, &taken).await;
+    wait_for(&broker, DEAD, 1, 0).await;
+}
+
+#[tokio::test]
+async fn many_that_expire_at_once_keep_no_other_queue_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    let expiration = Some("1".to_owned());
+    let properties = BasicProperties { expiration, ..BasicProperties::default() };
+    let many = (0..5_000).map(|_| with_properties("x", properties.clone())).collect();
+    broker.publish(DEAD, many).await.unwrap();
+    publish(&broker, &["a"]).await;
+    let mut orders = subscribed(&broker, QUEUE, 10).await;
+    let mut dead = subscribed(&broker, DEAD, u16::MAX).await;
+    assert_eq!(bodies(&take(&mut orders, 1).await), ["a"]);
+    // Each has expired or is in hand, which the clock decides.
+    while dead.receive().now_or_never().is_some() {}
+    drop(dead);
+    wait_for(&broker, DEAD, 0, 0).await;
+}

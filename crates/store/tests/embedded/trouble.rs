@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use gristmill_broker::{Disposition, Received, Settlement, Source, StopCode};
+use gristmill_broker::{
+    DeadLetter, DeadLetters, Disposition, Received, Settlement, Source, StopCode,
+};
 use rusqlite::Connection;
 
 use super::{
@@ -102,8 +104,18 @@ async fn a_message_that_cannot_be_read_is_given_out_to_be_given_up_and_stops_nob
     assert_eq!(bodies(&take(&mut source, 1).await), ["b"]);
     let original = source.original(unusable.token, None).unwrap();
     assert!(original.0.ends_with(b"a"), "{original:?}");
+    let letter = DeadLetter {
+        original,
+        message_id: None,
+        condition: "UnsupportedMessageType",
+        cause: String::new(),
+        record: "{}".to_owned(),
+        given_up_at_ms: 1,
+    };
+    broker.dead_letter_queue(DEAD).keep(vec![letter]).await.unwrap();
+    assert_eq!(ready(&broker, DEAD).await, ["a"]);
     source.settle(Settlement::Reject("no"), &[unusable.token]).await;
-    wait_for(&broker, DEAD, 1, 0).await;
+    wait_for(&broker, DEAD, 2, 0).await;
     wait_for(&broker, QUEUE, 0, 1).await;
 }
 
