@@ -31,6 +31,12 @@ async fn until(mut holds: impl FnMut() -> bool) {
     timeout(LONG, waiting).await.unwrap();
 }
 
+/// Waits until the host of an example has compiled its handler: then it listens to Ctrl-C as well.
+async fn compiled(folder: &Path) {
+    let cache = folder.join("data/cache");
+    until(|| fs::read_dir(&cache).is_ok_and(|mut entries| entries.next().is_some())).await;
+}
+
 /// Ends it as Ctrl-C does.
 async fn stop(mut running: Child) {
     kill_process(Pid::from_child(&running), Signal::INT).unwrap();
@@ -44,7 +50,7 @@ async fn a_queue_of_its_own_needs_fifteen_lines() {
     let handler = guests::component("silent");
     let mut command = Command::new(example("embedded"));
     let running = command.arg(handler).current_dir(folder.path()).spawn().unwrap();
-    until(|| folder.path().join("data/queues-here.sqlite3").exists()).await;
+    compiled(folder.path()).await;
     stop(running).await;
     let text = include_str!("../examples/embedded.rs");
     let (_, main) = text.split_once("async fn main()").unwrap();
@@ -73,8 +79,9 @@ async fn a_source_from_outside_is_read_settled_and_rejected() {
     fs::write(inbox.join("kept"), "kept").unwrap();
     let mut command = Command::new(example("own_source"));
     command.arg(guests::component("always-err")).arg(&inbox).current_dir(folder.path());
+    fs::remove_dir_all(folder.path().join("data/cache")).unwrap();
     let running = command.spawn().unwrap();
-    sleep(Duration::from_millis(500)).await;
+    compiled(folder.path()).await;
     stop(running).await;
     assert_eq!(fs::read(inbox.join("kept")).unwrap(), b"kept");
 }
