@@ -10,6 +10,7 @@
 
 mod ledger;
 mod schedule;
+mod server;
 mod target;
 
 use std::sync::{Mutex, PoisonError};
@@ -37,6 +38,7 @@ const REST: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Broker {
     Rabbitmq,
+    Activemq,
     Embedded,
 }
 

@@ -7,26 +7,23 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use gristmill_testkit::amqp::{Client, Properties, Table};
 use gristmill_testkit::host::Host;
 use gristmill_testkit::proxy::Proxy;
-use gristmill_testkit::rabbitmq::RabbitServer;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Broker;
 use super::ledger::Ledger;
 use super::schedule::Fault;
+use super::server::{Sender, Server};
 use crate::workspace;
 
-const QUEUE: &str = "chaos";
+pub(super) const QUEUE: &str = "chaos";
 const CONFIGURATION: &str = "gristmill.toml";
 /// What a reload changes, to and fro.
 const SIZES: [&str; 2] = ["batch_size = 20", "batch_size = 30"];
-/// A broker that does not confirm in this time is asked again.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than any wait between two tries of a batch.
 const QUIET: Duration = Duration::from_secs(15);
 
@@ -34,46 +31,43 @@ const QUIET: Duration = Duration::from_secs(15);
 pub(super) struct Target {
     hosts: Vec<Host>,
     handler: PathBuf,
-    rabbit: Option<(RabbitServer, Proxy)>,
+    broker: Option<(Server, Proxy)>,
 }
 
 /// Sends messages and waits until they are confirmed.
 pub(super) enum Producer {
-    RabbitMq { port: u16, client: Option<Box<Client>> },
+    Remote(Sender),
     Embedded { folder: PathBuf },
 }
 
 impl Target {
     pub(super) async fn start(broker: Broker, handler: &Path) -> Result<Self> {
-        let rabbit = match broker {
+        let server = match broker {
             Broker::Embedded => None,
-            Broker::Rabbitmq => {
-                let server = RabbitServer::start().await?;
-                let mut client = server.client("/").await?;
-                client.declare_queue(QUEUE, &Table::new()).await?;
-                client.close().await?;
-                let proxy = Proxy::start(server.amqp_port()).await?;
+            Broker::Rabbitmq => Some(Server::rabbitmq().await?),
+            Broker::Activemq => Some(Server::activemq().await?),
+        };
+        let broker = match server {
+            None => None,
+            Some(server) => {
+                let proxy = Proxy::start(server.port()).await?;
                 Some((server, proxy))
             }
         };
-        let (section, count) = match &rabbit {
-            None => ("type = \"embedded\"".to_owned(), 1),
-            Some((_, proxy)) => {
-                let port = proxy.port();
-                (format!("type = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\""), 2)
-            }
+        let (section, mapping, count) = match &broker {
+            None => ("type = \"embedded\"".to_owned(), "", 1),
+            Some((server, proxy)) => (server.section(proxy.port()), server.mapping(), 2),
         };
-        let limit = if rabbit.is_some() { "delivery_limit = -1\n" } else { "" };
         let configuration = format!(
             "[broker.broker]\n{section}\n\n[function.chaotic]\ncomponent = \"chaotic.wasm\"\n\n\
              [mapping.chaos]\nbroker = \"broker\"\nqueue = \"{QUEUE}\"\nfunction = \"chaotic\"\n\
-             maximum_concurrency = 4\nmaximum_retry_attempts = 3\n{limit}{}\n",
+             maximum_concurrency = 4\nmaximum_retry_attempts = 3\n{mapping}{}\n",
             SIZES[0]
         );
         let binary = gristmill();
         let hosts = (0..count).map(|_| Host::start(&binary, &configuration));
         let target =
-            Self { hosts: hosts.collect::<Result<_>>()?, handler: handler.to_owned(), rabbit };
+            Self { hosts: hosts.collect::<Result<_>>()?, handler: handler.to_owned(), broker };
         for host in &target.hosts {
             target.put_handler(host)?;
         }
@@ -85,13 +79,13 @@ impl Target {
     }
 
     pub(super) fn has_broker(&self) -> bool {
-        self.rabbit.is_some()
+        self.broker.is_some()
     }
 
     pub(super) fn producer(&self) -> Producer {
-        match &self.rabbit {
+        match &self.broker {
             // Not through the proxy, which is the hosts' trouble.
-            Some((server, _)) => Producer::RabbitMq { port: server.amqp_port(), client: None },
+            Some((server, _)) => Producer::Remote(server.sender()),
             None => Producer::Embedded { folder: self.hosts[0].folder().to_owned() },
         }
     }
@@ -120,16 +114,16 @@ impl Target {
             Fault::ReloadHandler(index) => self.put_handler(&self.hosts[index])?,
             Fault::ReloadConfiguration(index) => reconfigure(&self.hosts[index])?,
             Fault::KillBroker => {
-                let (server, _) = self.rabbit.as_mut().context("there is no broker")?;
+                let server = self.server()?;
                 server.kill9().await?;
                 server.restart().await?;
             }
             Fault::RestartBroker => {
-                let (server, _) = self.rabbit.as_mut().context("there is no broker")?;
+                let server = self.server()?;
                 server.restart().await?;
             }
             Fault::FreezeBroker(spell) => {
-                let (server, _) = self.rabbit.as_mut().context("there is no broker")?;
+                let server = self.server()?;
                 server.freeze().await?;
                 sleep(spell).await;
                 server.thaw()?;
@@ -151,13 +145,17 @@ impl Target {
         Ok(())
     }
 
+    fn server(&mut self) -> Result<&mut Server> {
+        self.broker.as_mut().map(|(server, _)| server).context("there is no broker")
+    }
+
     fn proxy(&self) -> Result<&Proxy> {
-        self.rabbit.as_ref().map(|(_, proxy)| proxy).context("there is no proxy")
+        self.broker.as_ref().map(|(_, proxy)| proxy).context("there is no proxy")
     }
 
     /// Nothing stands in anybody's way any more.
     pub(super) async fn heal(&mut self) -> Result<()> {
-        if let Some((_, proxy)) = &self.rabbit {
+        if let Some((_, proxy)) = &self.broker {
             proxy.swallow(false);
             proxy.delay(Duration::ZERO);
         }
@@ -177,13 +175,10 @@ impl Target {
                 (before, since) = (now, Instant::now());
             }
         }
-        if let Some((server, _)) = &self.rabbit {
-            let empty = |counts: gristmill_testkit::rabbitmq::QueueCounts| {
-                (counts.ready, counts.unacked) == (0, 0)
-            };
-            server.wait_for_counts("/", QUEUE, patience, empty).await?;
+        match &self.broker {
+            Some((server, _)) => server.empty(patience).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Drains the hosts and notes what they have handled and given up.
@@ -204,36 +199,10 @@ impl Target {
 impl Producer {
     pub(super) async fn publish(&mut self, numbers: Range<u64>) -> Result<()> {
         match self {
-            Producer::RabbitMq { port, client } => {
-                let published = timeout(CONFIRM_TIMEOUT, to_rabbitmq(*port, client, numbers));
-                let published = published.await.context("nothing was confirmed").flatten();
-                if published.is_err() {
-                    *client = None;
-                }
-                published
-            }
+            Producer::Remote(sender) => sender.publish(numbers).await,
             Producer::Embedded { folder } => to_embedded(folder, numbers).await,
         }
     }
-}
-
-async fn to_rabbitmq(
-    port: u16,
-    client: &mut Option<Box<Client>>,
-    numbers: Range<u64>,
-) -> Result<()> {
-    let client = match client {
-        Some(client) => client,
-        None => {
-            let mut new = Client::connect(port, "/").await?;
-            new.confirm_select().await?;
-            client.insert(Box::new(new))
-        }
-    };
-    for number in numbers {
-        client.publish(QUEUE, &Properties::persistent(), number.to_string().as_bytes()).await?;
-    }
-    client.wait_for_confirms().await
 }
 
 async fn to_embedded(folder: &Path, numbers: Range<u64>) -> Result<()> {
