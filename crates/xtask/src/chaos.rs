@@ -14,7 +14,7 @@ mod server;
 mod target;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -65,6 +65,7 @@ pub(crate) fn run(broker: Broker, length: Duration, seed: u64) -> Result<()> {
         println!("{:8.1} s  {tally}", began.elapsed().as_secs_f64());
         ensure!(tally.lost == 0, "lost, among others: {:?}", ledger.missing());
         ensure!(tally.unexpected == 0, "messages that nobody sent");
+        ensure!(tally.unexplained == 0, "duplicates without a fault");
         ensure!(tally.confirmed > 0 && tally.handled > 0, "nothing happened");
         Ok(())
     })
@@ -99,9 +100,12 @@ async fn break_things(
         }
         sleep_until(at).await;
         println!("{:8.1} s  {fault:?}", began.elapsed().as_secs_f64());
-        let noted = |number| ledger.lock().unwrap_or_else(PoisonError::into_inner).handle(number);
+        let lock = || ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = |number, at| lock().handle(number, at);
+        let from = SystemTime::now();
         let done = timeout_at(began + length + REST, target.suffer(fault, noted)).await;
         done.with_context(|| format!("{fault:?} did not end"))??;
+        lock().fault(from, SystemTime::now());
         count += 1;
     }
     sleep_until(began + length).await;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 /// What happened to the messages, by their numbers.
 #[derive(Debug, Default)]
@@ -9,9 +10,22 @@ pub(super) struct Ledger {
     /// Up to where the producer has gone.
     attempted: u64,
     confirmed: BTreeSet<u64>,
-    handled: BTreeMap<u64, u32>,
+    handled: BTreeMap<u64, Times>,
     dead: BTreeMap<u64, u32>,
+    /// From when to when each fault lasted.
+    faults: Vec<(SystemTime, SystemTime)>,
 }
+
+/// When a message was handled.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    count: u32,
+    first: SystemTime,
+    last: SystemTime,
+}
+
+/// A fault makes its duplicates within this time: hosts and brokers notice some of them late.
+const LATE: Duration = Duration::from_secs(60);
 
 /// The sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +39,8 @@ pub(super) struct Tally {
     pub(super) lost: u64,
     /// Handled or given up more than once, or both.
     pub(super) duplicated: u64,
+    /// Handled more than once with no fault near it.
+    pub(super) unexplained: u64,
     /// Handled or given up, and never sent.
     pub(super) unexpected: u64,
 }
@@ -41,8 +57,20 @@ impl Ledger {
         self.confirmed.extend(numbers);
     }
 
-    pub(super) fn handle(&mut self, number: u64) {
-        *self.handled.entry(number).or_default() += 1;
+    pub(super) fn handle(&mut self, number: u64, at: SystemTime) {
+        let times = self.handled.entry(number).or_insert(Times { count: 0, first: at, last: at });
+        times.count += 1;
+        times.first = times.first.min(at);
+        times.last = times.last.max(at);
+    }
+
+    pub(super) fn fault(&mut self, from: SystemTime, to: SystemTime) {
+        self.faults.push((from, to));
+    }
+
+    /// Whether a fault lies between two times at which a message was handled, or shortly before them.
+    fn explains(&self, times: &Times) -> bool {
+        self.faults.iter().any(|(from, to)| *from <= times.last && *to + LATE >= times.first)
     }
 
     pub(super) fn bury(&mut self, number: u64) {
@@ -59,9 +87,10 @@ impl Ledger {
     pub(super) fn tally(&self) -> Tally {
         let seen: BTreeSet<u64> = self.handled.keys().chain(self.dead.keys()).copied().collect();
         let times = |number: &u64| {
-            let of = |counts: &BTreeMap<u64, u32>| counts.get(number).copied().unwrap_or(0);
-            of(&self.handled) + of(&self.dead)
+            let handled = self.handled.get(number).map_or(0, |times| times.count);
+            handled + self.dead.get(number).copied().unwrap_or(0)
         };
+        let again = self.handled.values().filter(|times| times.count > 1);
         Tally {
             attempted: self.attempted,
             confirmed: self.confirmed.len() as u64,
@@ -69,6 +98,7 @@ impl Ledger {
             dead_lettered: self.dead.len() as u64,
             lost: self.confirmed.difference(&seen).count() as u64,
             duplicated: seen.iter().filter(|number| times(number) > 1).count() as u64,
+            unexplained: again.filter(|times| !self.explains(times)).count() as u64,
             unexpected: seen.range(self.attempted..).count() as u64,
         }
     }
@@ -76,12 +106,13 @@ impl Ledger {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempted, confirmed, handled, dead_lettered, lost, duplicated, unexpected } =
-            self;
+        let Self { attempted, confirmed, handled, dead_lettered, lost, duplicated, .. } = self;
+        let Self { unexplained, unexpected, .. } = self;
         write!(
             f,
             "attempted {attempted}, confirmed {confirmed}, handled {handled}, dead-lettered \
-             {dead_lettered}, lost {lost}, duplicated {duplicated}, unexpected {unexpected}"
+             {dead_lettered}, lost {lost}, duplicated {duplicated} ({unexplained} without a fault near them), \
+             unexpected {unexpected}"
         )
     }
 }
@@ -95,14 +126,18 @@ mod tests {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.attempt(5), 0..5);
         ledger.confirm(0..4);
-        ledger.handle(0);
-        ledger.handle(1);
-        ledger.handle(1);
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        ledger.handle(0, at(100));
+        ledger.handle(1, at(100));
+        ledger.handle(1, at(110));
         ledger.bury(0);
         ledger.bury(2);
         // Never confirmed, and there all the same.
-        ledger.handle(4);
-        ledger.handle(9);
+        ledger.handle(4, at(100));
+        ledger.handle(9, at(100));
+        // Long before, and afterwards.
+        ledger.fault(at(30), at(39));
+        ledger.fault(at(111), at(112));
         let expected = Tally {
             attempted: 5,
             confirmed: 4,
@@ -110,8 +145,11 @@ mod tests {
             dead_lettered: 2,
             lost: 1,
             duplicated: 2,
+            unexplained: 1,
             unexpected: 1,
         };
         assert_eq!((ledger.tally(), ledger.missing()), (expected, vec![3]));
+        ledger.fault(at(40), at(45));
+        assert_eq!(ledger.tally(), Tally { unexplained: 0, ..expected });
     }
 }

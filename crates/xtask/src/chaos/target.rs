@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use gristmill_testkit::host::Host;
@@ -97,7 +97,11 @@ impl Target {
     }
 
     /// Has something happen, and heals what heals by itself. What a killed host had handled is noted.
-    pub(super) async fn suffer(&mut self, fault: Fault, noted: impl FnMut(u64)) -> Result<()> {
+    pub(super) async fn suffer(
+        &mut self,
+        fault: Fault,
+        noted: impl FnMut(u64, SystemTime),
+    ) -> Result<()> {
         match fault {
             Fault::KillHost(index) => {
                 let host = &mut self.hosts[index];
@@ -187,7 +191,7 @@ impl Target {
             host.signal("TERM")?;
             let status = host.wait_exit(Duration::from_secs(60)).await?;
             ensure!(status.success(), "a host did not drain: {status}");
-            handled(host, |number| ledger.handle(number))?;
+            handled(host, |number, at| ledger.handle(number, at))?;
             for number in dead_letters(host).await? {
                 ledger.bury(number);
             }
@@ -238,14 +242,16 @@ fn reconfigure(host: &Host) -> Result<()> {
 }
 
 /// The numbers that a host says it has handled since its last start.
-fn handled(host: &Host, mut noted: impl FnMut(u64)) -> Result<()> {
+fn handled(host: &Host, mut noted: impl FnMut(u64, SystemTime)) -> Result<()> {
     for line in host.logs() {
         let message = line["message"].as_str().unwrap_or_default();
         let panicked = line.as_str().is_some_and(|line| line.contains("panicked at"));
         ensure!(!panicked, "the host has panicked: {line}");
         let Some(range) = message.strip_prefix("handled ") else { continue };
         let (first, last) = range.split_once('-').context("a line of the handler is odd")?;
-        (first.parse()?..=last.parse()?).for_each(&mut noted);
+        let at = line["timestamp"].as_str().context("a line has no time")?;
+        let at = humantime::parse_rfc3339(at)?;
+        (first.parse()?..=last.parse()?).for_each(|number| noted(number, at));
     }
     Ok(())
 }
