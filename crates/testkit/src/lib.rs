@@ -21,3 +21,4 @@ mod process;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod setup;
+pub mod wait;

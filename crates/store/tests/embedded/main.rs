@@ -16,7 +16,8 @@ use gristmill_event::{BasicProperties, Message, RabbitMqMessage};
 use gristmill_store::embedded::{
     EmbeddedBroker, EmbeddedSettings, EmbeddedSource, QueueCounts, QueueSettings,
 };
-use tokio::time::{sleep, timeout};
+use gristmill_testkit::wait::until;
+use tokio::time::timeout;
 
 /// Everything here is over in a moment; a disk on a busy machine may take longer.
 const LONG: Duration = Duration::from_secs(60);
@@ -107,12 +108,8 @@ fn properties(delivery: &Delivery) -> &BasicProperties {
 }
 
 async fn wait_for(broker: &EmbeddedBroker, queue: &str, ready: u64, unsettled: u64) {
-    let waiting = async {
-        while broker.counts(queue).await.unwrap() != (QueueCounts { ready, unsettled }) {
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(LONG, waiting).await.unwrap();
+    let wanted = QueueCounts { ready, unsettled };
+    until(LONG, async || broker.counts(queue).await.unwrap() == wanted).await;
 }
 
 /// Everything that is ready on a queue, which stays there.

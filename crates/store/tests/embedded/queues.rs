@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use gristmill_broker::{DeadLetter, DeadLetters, Settlement, Source};
+use gristmill_broker::{DeadLetter, DeadLetters, Delivery, Settlement, Source};
 use gristmill_event::{BasicProperties, HeaderInteger, HeaderValue, RabbitMqMessage};
-use gristmill_store::embedded::{self, EmbeddedBroker, EmbeddedError, QueueSettings};
+use gristmill_store::embedded::{
+    self, EmbeddedBroker, EmbeddedError, EmbeddedSource, QueueSettings,
+};
+use gristmill_testkit::wait::until;
 
 use super::{
-    DEAD, QUEUE, bodies, broker, files, message, properties, publish, ready, seen, settings,
+    DEAD, LONG, QUEUE, bodies, broker, files, message, properties, publish, ready, seen, settings,
     settle, subscribed, take, wait_for, with, with_properties,
 };
 
@@ -370,14 +373,22 @@ async fn the_disk_gets_back_what_was_handled() {
     settle(&mut source, Settlement::Ack, &taken).await;
     wait_for(&broker, QUEUE, 0, 0).await;
     // Done while there is nothing else to do.
-    let size = || files(folder.path())["queues.sqlite3"];
-    for _ in 0..10_000 {
-        if size() <= 20 << 20 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    assert!(size() <= 20 << 20, "{}", size());
+    until(LONG, async || files(folder.path())["queues.sqlite3"] <= 20 << 20).await;
+}
+
+/// A message that expires soon.
+fn expiring(body: &str) -> RabbitMqMessage {
+    let expiration = Some("40".to_owned());
+    with_properties(body, BasicProperties { expiration, ..BasicProperties::default() })
+}
+
+/// A message in hand whose time is over: one that came with it has become a dead letter.
+async fn held_too_long(broker: &EmbeddedBroker) -> (EmbeddedSource, Vec<Delivery>) {
+    let mut source = subscribed(broker, QUEUE, 1).await;
+    broker.publish(QUEUE, vec![expiring("a"), expiring("witness")]).await.unwrap();
+    let taken = take(&mut source, 1).await;
+    wait_for(broker, DEAD, 1, 0).await;
+    (source, taken)
 }
 
 #[tokio::test]
@@ -395,8 +406,9 @@ async fn a_queue_that_is_taken_out_keeps_what_is_rejected_and_what_expires() {
     settle(&mut source, Settlement::Reject("no"), &taken[..1]).await;
     settle(&mut source, Settlement::Expire, &taken[1..]).await;
     source.close().await;
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    broker.look();
+    // What expires later is gone.
+    broker.publish(DEAD, vec![expiring("witness")]).await.unwrap();
+    wait_for(&broker, DEAD, 0, 0).await;
     broker.configure(settings(folder.path()));
     // They would expire now that it is there again, and go where its dead letters go.
     wait_for(&broker, DEAD, 3, 0).await;
@@ -406,19 +418,14 @@ async fn a_queue_that_is_taken_out_keeps_what_is_rejected_and_what_expires() {
 async fn another_process_has_nothing_expire_that_is_being_handled() {
     let folder = tempfile::tempdir().unwrap();
     let consuming = broker(folder.path());
-    let expiration = Some("20".to_owned());
-    let properties = BasicProperties { expiration, ..BasicProperties::default() };
-    consuming.publish(QUEUE, vec![with_properties("a", properties)]).await.unwrap();
-    let mut source = subscribed(&consuming, QUEUE, 10).await;
-    let taken = take(&mut source, 1).await;
-    tokio::time::sleep(Duration::from_millis(40)).await;
+    let (mut source, taken) = held_too_long(&consuming).await;
     let publisher = super::EmbeddedSettings { consumes: false, ..settings(folder.path()) };
     let publishing = EmbeddedBroker::new(publisher).unwrap();
     publish(&publishing, &["b"]).await;
     settle(&mut source, Settlement::Ack, &taken).await;
     consuming.look();
     assert_eq!(bodies(&take(&mut source, 1).await), ["b"]);
-    wait_for(&consuming, DEAD, 0, 0).await;
+    wait_for(&consuming, DEAD, 1, 0).await;
     wait_for(&consuming, QUEUE, 0, 1).await;
 }
 
@@ -426,14 +433,9 @@ async fn another_process_has_nothing_expire_that_is_being_handled() {
 async fn what_has_expired_in_hand_is_not_handed_out_again() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(folder.path());
-    let expiration = Some("20".to_owned());
-    let properties = BasicProperties { expiration, ..BasicProperties::default() };
-    broker.publish(QUEUE, vec![with_properties("a", properties)]).await.unwrap();
-    let mut source = subscribed(&broker, QUEUE, 10).await;
-    let taken = take(&mut source, 1).await;
-    tokio::time::sleep(Duration::from_millis(40)).await;
+    let (mut source, taken) = held_too_long(&broker).await;
     settle(&mut source, Settlement::Requeue, &taken).await;
-    wait_for(&broker, DEAD, 1, 0).await;
+    wait_for(&broker, DEAD, 2, 0).await;
     assert!(source.receive().now_or_never().is_none());
 }
 
