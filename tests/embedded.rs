@@ -6,12 +6,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use gristmill_testkit::guests;
 use gristmill_testkit::host::Host;
+use gristmill_testkit::wait::until;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::dead_letters::{gave_up, list, prints};
 use crate::support::{
@@ -154,9 +153,8 @@ async fn a_full_broker_says_so_and_takes_more_when_there_is_room() {
     fs::write(&file, enabled).unwrap();
     assert_eq!(report(&host, "orders").await["outcome"], "succeeded");
     // Settled a moment after it is told.
-    while !publish(host.folder(), &["orders"], &half).status.success() {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let fits = async || publish(host.folder(), &["orders"], &half).status.success();
+    until(LONG, fits).await;
     drain(&host).await;
 }
 

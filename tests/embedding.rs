@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::Duration;
 
 use gristmill_testkit::guests;
+use gristmill_testkit::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{sleep, timeout};
 
 use crate::support::{GRISTMILL, LONG};
 
@@ -22,25 +21,17 @@ fn example(name: &str) -> PathBuf {
     Path::new(GRISTMILL).parent().unwrap().join("examples").join(name)
 }
 
-async fn until(mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(LONG, waiting).await.unwrap();
-}
-
 /// Waits until the host of an example has compiled its handler: then it listens to Ctrl-C as well.
 async fn compiled(folder: &Path) {
     let cache = folder.join("data/cache");
-    until(|| fs::read_dir(&cache).is_ok_and(|mut entries| entries.next().is_some())).await;
+    until(LONG, async || fs::read_dir(&cache).is_ok_and(|mut entries| entries.next().is_some()))
+        .await;
 }
 
 /// Ends it as Ctrl-C does.
 async fn stop(mut running: Child) {
     kill_process(Pid::from_child(&running), Signal::INT).unwrap();
-    until(|| running.try_wait().unwrap().is_some()).await;
+    until(LONG, async || running.try_wait().unwrap().is_some()).await;
     assert!(running.wait().unwrap().success());
 }
 
@@ -69,10 +60,10 @@ async fn a_source_from_outside_is_read_settled_and_rejected() {
     let mut command = Command::new(example("own_source"));
     command.arg(guests::component("silent")).arg(&inbox).current_dir(folder.path());
     let running = command.spawn().unwrap();
-    until(|| left() == 0).await;
+    until(LONG, async || left() == 0).await;
     fs::write(inbox.join(".later"), "later").unwrap();
     fs::rename(inbox.join(".later"), inbox.join("later")).unwrap();
-    until(|| left() == 0).await;
+    until(LONG, async || left() == 0).await;
     stop(running).await;
 
     // What fails stays, and comes again with the next one.

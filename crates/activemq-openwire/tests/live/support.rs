@@ -12,6 +12,7 @@ use activemq_openwire::structures::{Destination, Message};
 use activemq_openwire::{Body, Limits, Outgoing, Text};
 use gristmill_testkit::activemq::{ActiveMqServer, QueueCounts};
 use gristmill_testkit::jms;
+use gristmill_testkit::wait::until;
 use tokio::time::timeout;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -145,9 +146,7 @@ pub(crate) fn now() -> i64 {
 
 /// Waits until a message has expired by this machine's clock, which is the broker's too.
 pub(crate) async fn wait_until_after(millis: i64) {
-    while now() <= millis {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(LONG, async || now() > millis).await;
 }
 
 /// An error as a log shows it, with all that caused it.

@@ -8,6 +8,7 @@ mod refused;
 
 use gristmill_activemq::DeadLetterQueue;
 use gristmill_broker::{DeadLetter, DeadLetters, Disposition, KeepError, Keeping, Original};
+use gristmill_testkit::wait::until;
 
 use super::*;
 
@@ -148,21 +149,22 @@ async fn held(peer: &mut Peer, queue: &str) -> Vec<String> {
 
 /// Waits until a server has so many connections: one consumes, one is Java's client's.
 async fn are_connected(server: &ActiveMqServer, count: u64) {
-    let counting = async {
-        while server.connections().await.unwrap() != count {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(LONGEST, counting).await.unwrap();
+    until(LONGEST, async || server.connections().await.unwrap() == count).await;
 }
 
 /// Tries until it goes, as a mapping does.
 async fn kept_at_last(place: &DeadLetterQueue, letters: &[DeadLetter]) {
-    let trying = async {
-        while let Err(error) = place.keep(letters.to_vec()).await {
-            assert_eq!(error.disposition(), Disposition::Reconnect, "{error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    let is_kept = async || {
+        let kept = place.keep(letters.to_vec()).await;
+        kept.inspect_err(|error| assert_eq!(error.disposition(), Disposition::Reconnect, "{error}"))
+            .is_ok()
     };
-    timeout(LONGEST, trying).await.unwrap();
+    until(LONGEST, is_kept).await;
+}
+
+/// So many letters whose messages are their numbers, and those numbers.
+async fn numbered(line: &mut Line, count: usize) -> (Vec<DeadLetter>, Vec<String>) {
+    let texts: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    let letters = line.letters(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    (letters, texts)
 }

@@ -8,6 +8,7 @@ use activemq_openwire::connection::{ConsumerOptions, Settlement as Verdict};
 use activemq_openwire::structures::Destination;
 use gristmill_broker::{Settlement, Source};
 use gristmill_testkit::activemq::ActiveMqServer;
+use gristmill_testkit::wait::until;
 
 use super::*;
 
@@ -33,9 +34,7 @@ async fn the_broker_does_with_an_expired_message_what_it_does_with_all() {
         taken.iter().partition(|delivery| delivery.message.body() != b"stays");
     let expired: Vec<_> = expired.iter().map(|delivery| delivery.token).collect();
     let last = expirations["kept"].max(expirations["gone"]);
-    while now() <= last {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(LONG, async || now() > last).await;
     assert_eq!(settle(&mut source, Settlement::Expire, &expired).await, sent(2));
     wait_for(server, &queue, 1, 1).await;
     let letters = dead_letters(&mut peer, &queue).await;

@@ -6,19 +6,19 @@ use gristmill_broker::{DeadLetter, DeadLetters, Disposition, KeepError};
 use gristmill_rabbitmq::DeadLetterQueue;
 use gristmill_testkit::proxy::Proxy;
 use gristmill_testkit::rabbitmq::RabbitServer;
-use tokio::time::{sleep, timeout};
+use gristmill_testkit::wait::until;
+use tokio::time::timeout;
 
 use crate::support::{DEAD, LONG, Line, bodies, clear_alarm, ends, set_alarm};
 
 /// Tries until it goes, as a mapping does.
 async fn kept_at_last(place: &DeadLetterQueue, letters: &[DeadLetter]) {
-    let trying = async {
-        while let Err(error) = place.keep(letters.to_vec()).await {
-            assert_eq!(error.disposition(), Disposition::Reconnect, "{error}");
-            sleep(Duration::from_millis(100)).await;
-        }
+    let is_kept = async || {
+        let kept = place.keep(letters.to_vec()).await;
+        kept.inspect_err(|error| assert_eq!(error.disposition(), Disposition::Reconnect, "{error}"))
+            .is_ok()
     };
-    timeout(LONG, trying).await.unwrap();
+    until(LONG, is_kept).await;
 }
 
 #[tokio::test]

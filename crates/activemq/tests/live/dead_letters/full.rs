@@ -34,12 +34,7 @@ async fn filled(line: &mut Line, place: &DeadLetterQueue, more: &[&str]) -> Vec<
 
 /// Waits until the broker says that it has no room.
 async fn is_full(server: &ActiveMqServer, said: &str) {
-    let saying = async {
-        while !server.log().iter().any(|line| line.contains(said)) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(LONG, saying).await.unwrap();
+    until(LONG, async || server.log().iter().any(|line| line.contains(said))).await;
 }
 
 /// What it says of a queue's memory, and of the disk. It goes on reading from a connection in the one case

@@ -19,9 +19,7 @@ async fn letters_outlive_the_broker() {
     let mut server = ActiveMqServer::start().await.unwrap();
     let mut line = Line::on(&server).await;
     let place = line.place();
-    let texts: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let letters = line.letters(&texts).await;
+    let (letters, texts) = numbered(&mut line, 100).await;
     ends(place.keep(letters.clone())).await.unwrap();
     server.kill9().await.unwrap();
     let error = ends(place.keep(letters.clone())).await.unwrap_err();
@@ -42,9 +40,7 @@ async fn a_broker_that_dies_meanwhile_has_everything_that_was_confirmed() {
     let mut server = ActiveMqServer::start().await.unwrap();
     let mut line = Line::on(&server).await;
     let place = line.place();
-    let texts: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let letters = line.letters(&texts).await;
+    let (letters, texts) = numbered(&mut line, 100).await;
     let mut confirmed = Vec::new();
     let keeping = async {
         for (letter, text) in letters.iter().cycle().zip(texts.iter().cycle()) {
@@ -52,7 +48,7 @@ async fn a_broker_that_dies_meanwhile_has_everything_that_was_confirmed() {
                 assert_eq!(error.disposition(), Disposition::Reconnect, "{error}");
                 return;
             }
-            confirmed.push(*text);
+            confirmed.push(text.as_str());
         }
     };
     let killing = async {

@@ -196,9 +196,7 @@ async fn a_message_whose_time_is_over_is_kept_for_ever() {
     let short = |persistent| jms::Message { ttl, persistent, ..jms::Message::text("short") };
     let letters = line.letters_of(&[short(true), short(false)]).await;
     let over = now() + 2_000;
-    while now() <= over {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(LONG, async || now() > over).await;
     ends(line.place().keep(letters)).await.unwrap();
     let letters = line.take(2).await;
     for letter in &letters {
