@@ -146,7 +146,7 @@ pub(crate) fn now() -> i64 {
 
 /// Waits until a message has expired by this machine's clock, which is the broker's too.
 pub(crate) async fn wait_until_after(millis: i64) {
-    until(LONG, async || now() > millis).await;
+    until(PATIENCE, async || now() > millis).await;
 }
 
 /// An error as a log shows it, with all that caused it.
