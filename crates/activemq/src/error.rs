@@ -93,7 +93,7 @@ pub(crate) fn not_kept(error: KeepError, queue: &str) -> SourceError {
         | KeepError::NotTaken { .. }
         | KeepError::Unsendable { .. }
         | KeepError::StoreFull { .. }
-        | KeepError::Store { .. }
+        | KeepError::File(_)
         | _ => SourceError::Lost { queue, reason: with_causes(&error) },
     }
 }

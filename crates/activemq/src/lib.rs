@@ -25,6 +25,6 @@ mod translate;
 pub use activemq_openwire::client::{Address, CertificateFiles, TlsSettings};
 pub use connection::{ActiveMq, ConnectionSettings};
 pub use dead_letter::{DEAD_LETTER_QUEUE, DeadLetterQueue};
-pub use original::{Unreadable, message};
+pub use original::message;
 pub use publisher::ActiveMqPublisher;
 pub use source::{ActiveMqSource, SourceSettings};

@@ -9,7 +9,7 @@
 use activemq_openwire::bytes::{Buf, Bytes, BytesMut};
 use activemq_openwire::structures::{Message, Structure};
 use activemq_openwire::{Format, Frame, Limits, decode, encode};
-use gristmill_broker::Original;
+use gristmill_broker::{Original, Unreadable};
 
 use crate::translate::Translator;
 
@@ -20,20 +20,6 @@ const SIZE_BYTES: usize = 4;
 
 /// Room for what a message usually has beside its body.
 const REST_BYTES: usize = 1_024;
-
-/// What was kept as a message cannot be shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// A later version of this program has written it.
-    #[error("a later version of this program has written it (format {0})")]
-    Later(u8),
-    /// Its bytes are no message.
-    #[error("its bytes are damaged")]
-    Damaged,
-    /// No event can show it.
-    #[error("{0}")]
-    NoEvent(String),
-}
 
 /// Writes a message. `None` if it cannot be written, which no message is that came from a broker.
 pub(crate) fn write(message: &Message) -> Option<Original> {

@@ -49,7 +49,7 @@ impl ActiveMqPublisher {
     /// Safe to call again after a dropped future, whose messages may be on the queue.
     pub async fn publish(&self, queue: &str, originals: Vec<Original>) -> Result<(), KeepError> {
         let messages = originals.into_iter().map(|original| read(original, queue));
-        let messages = messages.map(|message| Ok(dead_letter::copy(&message?)));
+        let messages = messages.map(|message| message.map(|message| dead_letter::copy(&message)));
         self.send(None, queue, messages.collect::<Result<_, _>>()?).await
     }
 

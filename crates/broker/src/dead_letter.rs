@@ -5,13 +5,12 @@
 //!
 //! What must never happen: letters that are said to be kept and would not outlive a crash.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, ready};
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use crate::{Disposition, SourceError, StopCode};
+use crate::{Disposition, FileError, SourceError, StopCode};
 
 /// A message as its broker's own protocol writes it. What the bytes mean is the business of that
 /// broker's crate; they may be kept for years. `Debug` never shows them.
@@ -150,18 +149,8 @@ pub enum KeepError {
         bytes_max: u64,
     },
     /// The file that holds them cannot be read or written.
-    #[error("cannot use {what} {}: {advice}", .path.display())]
-    Store {
-        /// What it is, such as "the dead-letter store".
-        what: &'static str,
-        /// Its name.
-        path: PathBuf,
-        /// What to do.
-        advice: &'static str,
-        /// What failed.
-        #[source]
-        source: Box<dyn StdError + Send + Sync>,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl KeepError {
@@ -176,9 +165,23 @@ impl KeepError {
             | KeepError::NotTaken { .. }
             | KeepError::Unsendable { .. }
             | KeepError::StoreFull { .. }
-            | KeepError::Store { .. } => Disposition::Stop(StopCode::ConfigNotValid),
+            | KeepError::File(_) => Disposition::Stop(StopCode::ConfigNotValid),
         }
     }
+}
+
+/// What was kept as an original cannot be read, or not be shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A later version of this program has written it.
+    #[error("a later version of this program has written it (format {0})")]
+    Later(u8),
+    /// Its bytes are no message.
+    #[error("its bytes are damaged")]
+    Damaged,
+    /// No event can show it.
+    #[error("{0}")]
+    NoEvent(String),
 }
 
 impl fmt::Debug for Original {

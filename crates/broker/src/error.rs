@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why a source is not, or no longer, subscribed.
 ///
@@ -99,18 +100,8 @@ pub enum SourceError {
         reason: String,
     },
     /// The file of a queue on this machine cannot be read or written.
-    #[error("cannot use {what} {}: {advice}", .path.display())]
-    Store {
-        /// What it is, such as "the queues".
-        what: &'static str,
-        /// Its name.
-        path: PathBuf,
-        /// What to do.
-        advice: &'static str,
-        /// What failed.
-        #[source]
-        source: Box<dyn StdError + Send + Sync>,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The channel or the connection ended after the subscription stood.
     #[error("lost the subscription to `{queue}`: {reason}")]
     Lost {
@@ -119,6 +110,21 @@ pub enum SourceError {
         /// What ended it.
         reason: String,
     },
+}
+
+/// A file that holds messages cannot be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot use {what} {}: {advice}", .path.display())]
+pub struct FileError {
+    /// What it is, such as "the queues".
+    pub what: &'static str,
+    /// Its name.
+    pub path: PathBuf,
+    /// What to do.
+    pub advice: &'static str,
+    /// What failed.
+    #[source]
+    pub source: Arc<dyn StdError + Send + Sync>,
 }
 
 /// What a mapping does about a [`SourceError`].
@@ -170,7 +176,7 @@ impl SourceError {
             | SourceError::VirtualHostRefused { missing: true, .. }
             | SourceError::QueueMissing { .. }
             | SourceError::Undecodable { .. }
-            | SourceError::Store { .. } => Disposition::Stop(StopCode::ConfigNotValid),
+            | SourceError::File(_) => Disposition::Stop(StopCode::ConfigNotValid),
             SourceError::VirtualHostRefused { missing: false, .. }
             | SourceError::ReadRefused { .. }
             | SourceError::DeadLetterRefused { .. } => {

@@ -19,8 +19,8 @@ mod source;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub use dead_letter::{DeadLetter, DeadLetters, KeepError, Keeping, Original};
+pub use dead_letter::{DeadLetter, DeadLetters, KeepError, Keeping, Original, Unreadable};
 pub use delivery::{Defect, Delivery, DeliveryToken, Epoch, Settlement, Unusable};
-pub use error::{Disposition, SourceError, StopCode, with_causes};
+pub use error::{Disposition, FileError, SourceError, StopCode, with_causes};
 pub use login::{Login, LoginSource, Secret};
 pub use source::{Received, Settled, Source};

@@ -79,7 +79,7 @@ pub(crate) async fn publish(
                 EmbeddedError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 EmbeddedError::Headers => StatusCode::BAD_REQUEST,
                 EmbeddedError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
-                EmbeddedError::Store(_) | EmbeddedError::Ended => StatusCode::SERVICE_UNAVAILABLE,
+                EmbeddedError::File(_) | EmbeddedError::Ended => StatusCode::SERVICE_UNAVAILABLE,
             };
             say(status, error)
         }

@@ -13,17 +13,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gristmill_activemq::ActiveMqPublisher;
-pub use gristmill_broker::KeepError;
 use gristmill_broker::Original;
+pub use gristmill_broker::{FileError, KeepError};
 use gristmill_event::{Envelope, Message, Profile};
 use gristmill_mapping::OnFailure;
 use gristmill_rabbitmq::RabbitMqPublisher;
 use gristmill_store::Bounds;
-pub use gristmill_store::{DeadLetterStore, Filter, Origin, StoreError, StoredLetter, Summary};
+pub use gristmill_store::{DeadLetterStore, Filter, Origin, StoredLetter, Summary};
 
 use crate::config::{self, Config, HostConfig};
 use crate::connections::{Connection, Connections, Use, close};
-use crate::embedded::{Embedded, EmbeddedBroker};
+use crate::embedded::{Embedded, EmbeddedBroker, ring};
 use crate::plan::Plan;
 
 /// The dead-letter store of a host. It need not be there yet.
@@ -212,7 +212,7 @@ impl Replayer {
             Publisher::Embedded(broker) => {
                 broker.publish_again(queue, originals).await?;
                 // If that fails, the host looks a little later.
-                self.embedded.ring().unwrap_or_default();
+                ring(&self.config.host.data_dir).unwrap_or_default();
             }
         }
         Ok(())

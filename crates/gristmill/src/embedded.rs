@@ -22,7 +22,7 @@ use gristmill_store::embedded::{EmbeddedSettings, QueueSettings};
 
 use tokio::time::timeout;
 
-use crate::config::{BrokerKind, Config, EmbeddedConfig, EmbeddedQueueConfig};
+use crate::config::{BrokerConfig, BrokerKind, Config, EmbeddedConfig, EmbeddedQueueConfig};
 use crate::watch::{Bell, Watch};
 
 /// Base64 makes four bytes of three; a longer body fits no event.
@@ -69,10 +69,7 @@ impl Embedded {
         let mut next = BTreeMap::new();
         for (name, broker) in &config.brokers {
             let BrokerKind::Embedded(embedded) = &broker.kind else { continue };
-            let settings = EmbeddedSettings {
-                consumes: self.consumes,
-                ..settings(&self.data_dir, name, embedded, config)
-            };
+            let settings = settings(&self.data_dir, self.consumes, name, embedded, config);
             let broker = match brokers.get(name) {
                 Some(Kept { broker, .. }) => broker.clone(),
                 None => EmbeddedBroker::new(settings.clone())?,
@@ -145,20 +142,20 @@ impl Embedded {
             broker.close().await;
         }
     }
+}
 
-    /// Rings at the host that has these files, if there is one.
-    pub(crate) fn ring(&self) -> io::Result<()> {
-        let path = doorbell(&self.data_dir);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        // Another length each time: clocks may stand still for a while.
-        let mut doorbell = OpenOptions::new().create(true).append(true).open(path)?;
-        if doorbell.metadata()?.len() >= DOORBELL_BYTES_MAX {
-            doorbell.set_len(0)?;
-        }
-        doorbell.write_all(b"\n")
+/// Rings at the host that has a data directory, if there is one.
+pub(crate) fn ring(data_dir: &Path) -> io::Result<()> {
+    let path = doorbell(data_dir);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
     }
+    // Another length each time: clocks may stand still for a while.
+    let mut doorbell = OpenOptions::new().create(true).append(true).open(path)?;
+    if doorbell.metadata()?.len() >= DOORBELL_BYTES_MAX {
+        doorbell.set_len(0)?;
+    }
+    doorbell.write_all(b"\n")
 }
 
 fn doorbell(data_dir: &Path) -> PathBuf {
@@ -167,6 +164,7 @@ fn doorbell(data_dir: &Path) -> PathBuf {
 
 fn settings(
     data_dir: &Path,
+    consumes: bool,
     name: &str,
     embedded: &EmbeddedConfig,
     config: &Config,
@@ -182,7 +180,7 @@ fn settings(
         queues: queues.map(|(name, settings)| (name, queue(settings))).collect(),
         bytes_max: embedded.bytes_max,
         body_bytes_max: BODY_BYTES_MAX,
-        consumes: false,
+        consumes,
     }
 }
 
@@ -246,7 +244,7 @@ fn no_single(names: &[String]) -> String {
 /// Publishes on an embedded broker beside the host that consumes it, or without one.
 #[derive(Debug)]
 pub struct Publisher {
-    embedded: Embedded,
+    data_dir: PathBuf,
     broker: EmbeddedBroker,
 }
 
@@ -257,16 +255,13 @@ impl Publisher {
     ///
     /// [`PublisherError`].
     pub fn new(config: &Config, broker: Option<&str>) -> Result<Self, PublisherError> {
-        let is_embedded = |name: &String| {
-            config
-                .brokers
-                .get(name)
-                .is_some_and(|broker| matches!(broker.kind, BrokerKind::Embedded(_)))
-        };
         let name = match broker {
             Some(name) => name.to_owned(),
             None => {
-                let names = config.brokers.keys().filter(|name| is_embedded(name));
+                let embedded = |(_, broker): &(_, &BrokerConfig)| {
+                    matches!(broker.kind, BrokerKind::Embedded(_))
+                };
+                let names = config.brokers.iter().filter(embedded).map(|(name, _)| name);
                 match names.collect::<Vec<_>>()[..] {
                     [only] => only.clone(),
                     ref names => {
@@ -276,19 +271,20 @@ impl Publisher {
                 }
             }
         };
-        if !config.brokers.contains_key(&name) {
+        let Some(BrokerConfig { kind, .. }) = config.brokers.get(&name) else {
             return Err(PublisherError::NoBroker(name));
-        }
-        if !is_embedded(&name) {
+        };
+        let BrokerKind::Embedded(embedded) = kind else {
             return Err(PublisherError::NotEmbedded(name));
+        };
+        let data_dir = config.host.data_dir.clone();
+        let made = fs::create_dir_all(&data_dir).and_then(|()| {
+            EmbeddedBroker::new(settings(&data_dir, false, &name, embedded, config))
+        });
+        match made {
+            Ok(broker) => Ok(Self { data_dir, broker }),
+            Err(source) => Err(PublisherError::DataDir { path: data_dir, source }),
         }
-        let path = config.host.data_dir.clone();
-        let at = |source| PublisherError::DataDir { path: path.clone(), source };
-        fs::create_dir_all(&path).map_err(at)?;
-        let embedded = Embedded::of_publisher(path.clone());
-        embedded.apply(config).map_err(at)?;
-        let broker = embedded.get(&name).ok_or(PublisherError::NotEmbedded(name))?;
-        Ok(Self { embedded, broker })
     }
 
     /// Puts messages on a queue, as [`EmbeddedBroker::publish`] does, and tells the host.
@@ -307,7 +303,7 @@ impl Publisher {
     ) -> Result<(), EmbeddedError> {
         self.broker.publish(queue, messages).await?;
         // If that fails, the host looks a little later.
-        self.embedded.ring().unwrap_or_default();
+        ring(&self.data_dir).unwrap_or_default();
         Ok(())
     }
 

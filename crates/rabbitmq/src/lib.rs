@@ -27,7 +27,7 @@ mod translate;
 
 pub use connection::{Address, ConnectionSettings, RabbitMq};
 pub use dead_letter::DeadLetterQueue;
-pub use original::{Unreadable, message};
+pub use original::message;
 pub use publisher::RabbitMqPublisher;
 pub use source::{RabbitMqSource, SourceSettings};
 pub use tls::{CertificateFiles, TlsSettings};

@@ -7,7 +7,7 @@
 //! What must never happen: a property that is lost on the way, or damaged bytes that are taken for a
 //! message.
 
-use gristmill_broker::Original;
+use gristmill_broker::{Original, Unreadable};
 use gristmill_event::{BasicProperties, Message, RabbitMqMessage};
 use lapin::protocol::basic::{gen_properties, parse_properties};
 
@@ -17,17 +17,6 @@ const VERSION: u8 = 1;
 
 /// The broker said that it had handed the message over before.
 const REDELIVERED: u8 = 1;
-
-/// What was kept as a message is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// A later version of this program has written it.
-    #[error("a later version of this program has written it (format {0})")]
-    Later(u8),
-    /// Its bytes are no message.
-    #[error("its bytes are damaged")]
-    Damaged,
-}
 
 /// The parts of an original.
 #[derive(Debug)]

@@ -19,9 +19,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gristmill_broker::FileError;
 use rusqlite::Connection;
 
-use crate::error::{Fault, StoreError};
+use crate::error::{Fault, file_error};
 use crate::sqlite::{Database, Layout};
 
 pub use keeper::Keeper;
@@ -110,7 +111,7 @@ impl File {
         work: impl FnOnce(&mut Connection) -> Result<T, E>,
     ) -> Result<T, E>
     where
-        E: From<Failure>,
+        E: From<FileError>,
     {
         let mut open = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let mut database = match open.take().filter(Database::is_in_place) {
@@ -124,23 +125,13 @@ impl File {
         Ok(done)
     }
 
-    pub(crate) fn failure(&self, fault: impl Into<Fault>) -> Failure {
-        Failure(StoreError::new(WHAT, self.path.clone(), fault.into()))
+    pub(crate) fn failure(&self, fault: impl Into<Fault>) -> FileError {
+        file_error(WHAT, self.path.clone(), fault.into())
     }
 
     /// Whether there may be anything to read: what is in a folder that is closed to us is not known.
     pub(crate) fn may_be_there(&self) -> bool {
         let found = self.path.symlink_metadata();
         !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
-    }
-}
-
-/// A database that does not work.
-#[derive(Debug)]
-pub(crate) struct Failure(pub(crate) StoreError);
-
-impl From<Failure> for StoreError {
-    fn from(Failure(error): Failure) -> Self {
-        error
     }
 }

@@ -40,7 +40,7 @@ use tokio::sync::oneshot;
 
 use worker::{Answer, Command, Request};
 
-pub use content::{Unreadable, message};
+pub use content::message;
 pub use dead_letter_queue::EmbeddedDeadLetterQueue;
 pub use error::EmbeddedError;
 pub use source::EmbeddedSource;

@@ -3,19 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gristmill_broker::{KeepError, SourceError};
+use gristmill_broker::FileError;
 use rusqlite::ErrorCode;
-
-/// A file cannot be read or written.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot use {what} {}: {advice}", .path.display())]
-pub struct StoreError {
-    what: &'static str,
-    path: PathBuf,
-    advice: &'static str,
-    #[source]
-    source: Arc<Fault>,
-}
 
 /// What is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -32,22 +21,9 @@ pub(crate) enum Fault {
     TooManyQueues,
 }
 
-impl StoreError {
-    pub(crate) fn new(what: &'static str, path: PathBuf, source: Fault) -> Self {
-        Self { what, path, advice: advice(&source), source: Arc::new(source) }
-    }
-}
-
-impl From<StoreError> for KeepError {
-    fn from(StoreError { what, path, advice, source }: StoreError) -> Self {
-        KeepError::Store { what, path, advice, source: Box::new(source) }
-    }
-}
-
-impl From<StoreError> for SourceError {
-    fn from(StoreError { what, path, advice, source }: StoreError) -> Self {
-        SourceError::Store { what, path, advice, source: Box::new(source) }
-    }
+/// A fault of a file, with what to do about it.
+pub(crate) fn file_error(what: &'static str, path: PathBuf, fault: Fault) -> FileError {
+    FileError { what, path, advice: advice(&fault), source: Arc::new(fault) }
 }
 
 fn advice(fault: &Fault) -> &'static str {

@@ -11,4 +11,3 @@ mod sqlite;
 mod telemetry;
 
 pub use dead_letters::{Bounds, DeadLetterStore, Filter, Keeper, Origin, StoredLetter, Summary};
-pub use error::StoreError;

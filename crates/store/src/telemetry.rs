@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use gristmill_broker::with_causes;
+use gristmill_broker::{FileError, with_causes};
 use tracing::{error, warn};
-
-use crate::error::StoreError;
 
 pub(crate) fn aged(path: &Path, letters: usize) {
     let path = path.display();
     warn!(%path, letters, "dropped dead letters that were older than dead_letters_age_max");
 }
 
-pub(crate) fn queues_failed(error: &StoreError) {
+pub(crate) fn queues_failed(error: &FileError) {
     let error = with_causes(error);
     error!(%error, "a turn of an embedded broker failed; its subscriptions begin anew");
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(broker: Broker, length: Duration, seed: u64) -> Result<()> {
         let ((), faults) = tokio::join!(producing, breaking);
         let faults = faults?;
         println!("{:8.1} s  healed after {faults} faults", began.elapsed().as_secs_f64());
-        target.heal().await?;
+        target.heal();
         target.rest(REST).await?;
         let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         target.end(&mut ledger).await?;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping};
+use gristmill_broker::{DeadLetter, DeadLetters, FileError, KeepError, Keeping};
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::task::spawn_blocking;
 
-use super::{Failure, File, Origin, WHAT};
+use super::{File, Origin, WHAT};
 use crate::error::Fault;
 use crate::telemetry;
 
@@ -48,7 +48,7 @@ impl Keeper {
 
     fn lost(&self, error: tokio::task::JoinError) -> KeepError {
         let (path, advice) = (self.file.path.clone(), "this is a bug of the host");
-        KeepError::Store { what: WHAT, path, advice, source: Box::new(error) }
+        FileError { what: WHAT, path, advice, source: Arc::new(error) }.into()
     }
 }
 
@@ -73,12 +73,6 @@ impl DeadLetters for Keeper {
             refused_bytes.store(if refused { bytes } else { 0 }, Ordering::Relaxed);
             kept
         })
-    }
-}
-
-impl From<Failure> for KeepError {
-    fn from(Failure(error): Failure) -> Self {
-        error.into()
     }
 }
 

@@ -1,11 +1,10 @@
 //! What somebody who looks after the letters sees and does. Blocks; not for threads that do I/O.
 
-use gristmill_broker::Original;
+use gristmill_broker::{FileError, Original};
 use rusqlite::{Connection, Params, Row};
 use serde_json::Value;
 
 use super::DeadLetterStore;
-use crate::error::StoreError;
 use crate::sqlite;
 
 /// What is given back to the disk at once: 4 MiB.
@@ -92,13 +91,13 @@ impl DeadLetterStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]. A store that is not there yet is empty, and stays so.
+    /// [`FileError`]. A store that is not there yet is empty, and stays so.
     pub fn list(
         &self,
         after_id: i64,
         filter: &Filter,
         letters_max: usize,
-    ) -> Result<Vec<Summary>, StoreError> {
+    ) -> Result<Vec<Summary>, FileError> {
         self.read(|connection| {
             let select = format!("SELECT {COLUMNS} FROM dead_letter WHERE {WHICH} ORDER BY id");
             let mut select = connection.prepare(&select)?;
@@ -113,7 +112,7 @@ impl DeadLetterStore {
     /// # Errors
     ///
     /// As for [`list`](Self::list).
-    pub fn newest_id(&self) -> Result<i64, StoreError> {
+    pub fn newest_id(&self) -> Result<i64, FileError> {
         let newest = "SELECT coalesce(max(id), 0) FROM dead_letter";
         self.read(|connection| connection.query_row(newest, [], |row| row.get(0)))
             .map(Option::unwrap_or_default)
@@ -124,7 +123,7 @@ impl DeadLetterStore {
     /// # Errors
     ///
     /// As for [`list`](Self::list).
-    pub fn get(&self, id: i64) -> Result<Option<StoredLetter>, StoreError> {
+    pub fn get(&self, id: i64) -> Result<Option<StoredLetter>, FileError> {
         let filter = Filter { ids: Some(vec![id]), ..Filter::default() };
         Ok(self.next(0, &filter, 1, u64::MAX)?.pop())
     }
@@ -134,7 +133,7 @@ impl DeadLetterStore {
     /// # Errors
     ///
     /// As for [`list`](Self::list).
-    pub fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
+    pub fn count(&self, filter: &Filter) -> Result<u64, FileError> {
         let count = self.read(|connection| {
             let count = format!("SELECT count(*) FROM dead_letter WHERE {WHICH}");
             connection.query_row(&count, filter.params(0), |row| row.get::<_, i64>(0))
@@ -154,7 +153,7 @@ impl DeadLetterStore {
         filter: &Filter,
         records_max: usize,
         bytes_max: u64,
-    ) -> Result<Vec<StoredLetter>, StoreError> {
+    ) -> Result<Vec<StoredLetter>, FileError> {
         self.read(|connection| {
             let select =
                 format!("SELECT {COLUMNS}, original FROM dead_letter WHERE {WHICH} ORDER BY id");
@@ -178,7 +177,7 @@ impl DeadLetterStore {
     /// # Errors
     ///
     /// As for [`list`](Self::list); then none is deleted.
-    pub fn remove(&self, ids: &[i64]) -> Result<usize, StoreError> {
+    pub fn remove(&self, ids: &[i64]) -> Result<usize, FileError> {
         let ids = serde_json::json!(ids).to_string();
         let remove = "DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(?1))";
         self.read(|connection| connection.execute(remove, [&ids])).map(Option::unwrap_or_default)
@@ -189,7 +188,7 @@ impl DeadLetterStore {
     /// # Errors
     ///
     /// As for [`list`](Self::list).
-    pub fn shrink(&self) -> Result<(), StoreError> {
+    pub fn shrink(&self) -> Result<(), FileError> {
         self.read(|connection| {
             while sqlite::empty_pages(connection)? > 0 {
                 sqlite::shrink(connection, SHRINK_PAGES)?;
@@ -203,14 +202,12 @@ impl DeadLetterStore {
     fn read<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> Result<Option<T>, FileError> {
         let file = &self.file;
         if !file.may_be_there() {
             return Ok(None);
         }
-        file.with(|connection| {
-            work(connection).map(Some).map_err(|error| StoreError::from(file.failure(error)))
-        })
+        file.with(|connection| work(connection).map(Some).map_err(|error| file.failure(error)))
     }
 }
 

@@ -9,7 +9,7 @@
 //! What must never happen: a property that is lost on the way, or damaged bytes that are taken for a
 //! message.
 
-use gristmill_broker::Original;
+use gristmill_broker::{Original, Unreadable};
 use gristmill_event::{
     BasicProperties, HEADER_LEVELS_MAX, HeaderTable, HeaderValue, Message, RabbitMqMessage,
 };
@@ -19,20 +19,6 @@ const VERSION: u8 = 1;
 /// The message was handed out before.
 const REDELIVERED: u8 = 1;
 
-/// What was kept as a message is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// A later version of this program has written it.
-    #[error("a later version of this program has written it (format {0})")]
-    Later(u8),
-    /// Its bytes are no message.
-    #[error("its bytes are damaged")]
-    Damaged,
-    /// Its headers could not be read again.
-    #[error("its headers nest too deep")]
-    TooDeep,
-}
-
 /// `None` for a message without properties.
 pub(super) fn write_properties(
     properties: &BasicProperties,
@@ -41,7 +27,7 @@ pub(super) fn write_properties(
         return Ok(None);
     }
     if !properties.headers.as_ref().is_none_or(|headers| is_flat(headers, HEADER_LEVELS_MAX)) {
-        return Err(Unreadable::TooDeep);
+        return Err(Unreadable::NoEvent("its headers nest too deep".to_owned()));
     }
     rmp_serde::to_vec(properties).map(Some).map_err(|_unwritable| Unreadable::Damaged)
 }

@@ -3,12 +3,11 @@
 //! What must never happen: a letter that is said to be kept and is not on the disk.
 
 use gristmill_broker::letter_headers::{self, CONDITION, ORIGINAL_EXPIRATION, RECORD};
-use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping, Original};
+use gristmill_broker::{DeadLetter, DeadLetters, KeepError, Keeping, Original, Unreadable};
 use gristmill_event::RabbitMqMessage;
 
-use super::EmbeddedBroker;
-use super::content::{self, Unreadable};
 use super::worker::Request;
+use super::{EmbeddedBroker, content};
 
 /// Keeps given-up messages on a queue of an embedded broker.
 #[derive(Debug)]

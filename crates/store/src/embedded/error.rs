@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use gristmill_broker::{KeepError, SourceError};
-
-use crate::error::StoreError;
+use gristmill_broker::{FileError, KeepError, SourceError};
 
 /// Why an embedded broker did not do what it was asked for. Then nothing of it was done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -50,7 +48,7 @@ pub enum EmbeddedError {
     },
     /// The file cannot be read or written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    File(#[from] FileError),
     /// The thread that writes has panicked.
     #[error("the embedded broker has ended, which is a bug of the host")]
     Ended,
@@ -69,7 +67,7 @@ impl EmbeddedError {
             EmbeddedError::QueueMissing { .. } => {
                 SourceError::QueueMissing { queue: queue.to_owned(), reason: self.to_string() }
             }
-            EmbeddedError::Store(error) => error.into(),
+            EmbeddedError::File(error) => error.into(),
             EmbeddedError::TooLarge { .. }
             | EmbeddedError::Headers
             | EmbeddedError::Full { .. }
@@ -88,7 +86,7 @@ impl EmbeddedError {
                 KeepError::Unsendable { queue, reason }
             }
             EmbeddedError::Full { .. } => KeepError::NotTaken { queue, reason },
-            EmbeddedError::Store(error) => error.into(),
+            EmbeddedError::File(error) => error.into(),
             EmbeddedError::Ended => KeepError::Lost { queue, reason },
         }
     }

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem;
 
-use gristmill_broker::Original;
+use gristmill_broker::{Original, Unreadable};
 use gristmill_event::RabbitMqMessage;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::content::Unreadable;
 use super::tables::Key;
 use super::worker::Push;
 

@@ -21,7 +21,7 @@ use super::error::EmbeddedError;
 use super::memory::{HandedOut, Memory};
 use super::turn::{More, Turn};
 use super::{EmbeddedSettings, QueueCounts, tables};
-use crate::error::{Fault, StoreError};
+use crate::error::{Fault, file_error};
 use crate::sqlite::{self, Database};
 use crate::telemetry;
 
@@ -234,9 +234,7 @@ impl Worker {
         };
         let file = &mut database.connection;
         // Only what is published is promised: after a crash of the machine, what was settled comes again.
-        let syncs = requests
-            .iter()
-            .any(|request| matches!(request, Request::Publish { .. } | Request::Close));
+        let syncs = requests.iter().any(|request| matches!(request, Request::Publish { .. }));
         if syncs != self.is_synced {
             file.pragma_update(None, "synchronous", if syncs { "FULL" } else { "NORMAL" })?;
             self.is_synced = syncs;
@@ -258,11 +256,11 @@ impl Worker {
 
     /// The same answer for everybody.
     fn fail(&mut self, fault: Fault, count: usize) -> Vec<Answer> {
-        let error = StoreError::new(WHAT, self.settings.path.clone(), fault);
+        let error = file_error(WHAT, self.settings.path.clone(), fault);
         telemetry::queues_failed(&error);
         self.memory.lose(&error.to_string());
         self.more = More::Nothing;
-        vec![Err(EmbeddedError::Store(error)); count]
+        vec![Err(EmbeddedError::File(error)); count]
     }
 
     /// Gives a bit of an empty file back to the disk, and says whether there may be more of it.

@@ -76,7 +76,7 @@ fn a_file_that_lost_its_end_says_so_and_is_not_written_to() {
     let kept = store(folder.path(), UNBOUNDED);
     let keeper = kept.keeper(origin("orders"));
     let said = match keep(&keeper, vec![letter(1, vec![1; 1_000_000])]) {
-        Err(error @ KeepError::Store { .. }) => error.to_string(),
+        Err(error @ KeepError::File(_)) => error.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(said.contains("it is damaged: move it away"), "{said}");

@@ -158,12 +158,11 @@ impl Target {
     }
 
     /// Nothing stands in anybody's way any more.
-    pub(super) async fn heal(&mut self) -> Result<()> {
+    pub(super) fn heal(&self) {
         if let Some((_, proxy)) = &self.broker {
             proxy.swallow(false);
             proxy.delay(Duration::ZERO);
         }
-        Ok(())
     }
 
     /// Waits until the hosts have nothing to do any more.
