@@ -5,10 +5,11 @@ use std::io;
 use gristmill_mapping::Lanes;
 use tokio::runtime::{Builder, Runtime};
 
-/// How much lower the priority of handlers is that compute for long: under a full load they get about
-/// a tenth of the others' time, on Linux.
+/// How much lower the priority of handlers is that compute for long, on Linux. The lowest: they have
+/// what the others leave, under a full load a sixtieth. With 10, a neighbour's p99 was over twice its
+/// quiet value (`cargo xtask bench neighbours`).
 #[cfg(target_os = "linux")]
-const LONG_NICENESS: i32 = 10;
+const LONG_NICENESS: i32 = 19;
 
 /// The threads of the handlers, for each processor one for those that are short and one for those
 /// that compute for long.
