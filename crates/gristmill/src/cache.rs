@@ -1,9 +1,9 @@
 //! Native code on disk, so that a handler is compiled once and not at every start.
 //!
 //! An entry is named after the handler's content and the engine's settings, and begins with the hash
-//! of what follows, which is checked on the very bytes that are loaded. The folder is ours alone:
-//! whoever can write into it could have anything run with the host's rights. What must never happen:
-//! a damaged entry, or one of somebody else's, that is loaded.
+//! of its name and of what follows, which is checked on the very bytes that are loaded. The folder is
+//! ours alone: whoever can write into it could have anything run with the host's rights. What must
+//! never happen: a damaged entry, or one of another handler or of somebody else's, that is loaded.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::telemetry;
 
 /// What an entry begins with: that it is one, and of which form.
-const MAGIC: &[u8; 16] = b"gristmill-code-1";
+const MAGIC: &[u8; 16] = b"gristmill-code-2";
 
 const HASH_BYTES: usize = 32;
 
@@ -40,6 +40,12 @@ impl Key {
         hasher.update(code_key.to_le_bytes());
         hasher.update(wasm);
         Key(hex(&hasher.finalize()))
+    }
+
+    /// The hash that an entry of this name with this code begins with.
+    fn entry_hash(&self, native: &[u8]) -> [u8; HASH_BYTES] {
+        // All names are of one length, so where the code begins is no matter of opinion.
+        Sha256::new().chain_update(&self.0).chain_update(native).finalize().into()
     }
 }
 
@@ -85,7 +91,7 @@ impl Cache {
     pub(crate) fn read(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
         let file = File::open(&path).ok()?;
-        match read_entry(&file) {
+        match read_entry(&file, key) {
             Ok(native) => {
                 // What was used last is kept longest; a failure only makes it go sooner.
                 drop(file.set_modified(SystemTime::now()));
@@ -104,7 +110,7 @@ impl Cache {
         let partial = self.folder.join(format!("{}.{}.partial", key.0, std::process::id()));
         let written = File::create(&partial).and_then(|mut file| {
             file.write_all(MAGIC)?;
-            file.write_all(&Sha256::digest(native))?;
+            file.write_all(&key.entry_hash(native))?;
             file.write_all(native)?;
             file.sync_all()
         });
@@ -147,8 +153,8 @@ impl Cache {
     }
 }
 
-/// Reads an entry's code, and checks it.
-fn read_entry(mut file: &File) -> io::Result<Vec<u8>> {
+/// Reads the code of the entry of this name, and checks it.
+fn read_entry(mut file: &File, key: &Key) -> io::Result<Vec<u8>> {
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     if !is_ours(&file.metadata()?) {
         return Err(damaged("it is somebody else's"));
@@ -159,7 +165,7 @@ fn read_entry(mut file: &File) -> io::Result<Vec<u8>> {
     file.read_exact(&mut hash)?;
     let mut native = Vec::new();
     file.read_to_end(&mut native)?;
-    if magic != *MAGIC || *Sha256::digest(&native) != hash {
+    if magic != *MAGIC || key.entry_hash(&native) != hash {
         return Err(damaged("its content is not what was written"));
     }
     Ok(native)
@@ -240,6 +246,16 @@ mod tests {
             assert_eq!(cache.read(&key("a")), None, "{bytes:?}");
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn an_entry_under_the_name_of_another_is_removed_and_not_read() {
+        let (_folder, cache) = cache();
+        cache.write(&key("a"), b"native").unwrap();
+        fs::copy(cache.path(&key("a")), cache.path(&key("b"))).unwrap();
+        assert_eq!(cache.read(&key("b")), None);
+        assert!(!cache.path(&key("b")).exists());
+        assert!(cache.read(&key("a")).is_some());
     }
 
     #[test]
