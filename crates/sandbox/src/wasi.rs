@@ -22,7 +22,7 @@ pub(crate) fn component_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Li
     // Some of these need more of the host than WASI's own implementation has.
     linker.allow_shadowing(true);
     network::add_lookup_to_linker(&mut linker)?;
-    files::add_open_to_linker(&mut linker)?;
+    files::add_paths_to_linker(&mut linker)?;
     http::add_names_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
