@@ -12,12 +12,14 @@
 //! No server may outlive its test process, and none may touch an installation's own service.
 
 mod admin;
+mod installation;
 
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -28,9 +30,10 @@ use crate::amqp;
 use crate::certificates::Certificates;
 use crate::ports::PortBlock;
 use crate::process::{Supervised, Watchdog};
-use crate::setup::{self, RabbitPrograms};
+use crate::setup::RabbitPrograms;
 
 pub use admin::QueueCounts;
+pub use installation::{LINES, VERSION_VARIABLE, fetch};
 
 /// A start on a machine that is busy compiling has taken 16 seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -71,7 +74,7 @@ pub struct RabbitServer {
     folder: PathBuf,
     node_name: String,
     ports: PortBlock,
-    programs: RabbitPrograms,
+    programs: Arc<RabbitPrograms>,
     vhosts_made: AtomicU32,
 }
 
@@ -93,7 +96,7 @@ impl RabbitServer {
     ///
     /// As [`RabbitServer::start`].
     pub async fn start_with(configuration: &[&str]) -> Result<Self> {
-        let programs = setup::rabbitmq()?;
+        let programs = installation::programs()?;
         let ports = PortBlock::claim()?;
         let folder = tempfile::Builder::new()
             .prefix(&format!("gristmill-rabbitmq-{}-", ports.port(AMQP)))
@@ -105,6 +108,7 @@ impl RabbitServer {
         write_files(&folder, &ports, configuration)?;
 
         let mut epmd = Command::new("epmd");
+        epmd.env("PATH", &programs.path);
         epmd.args(["-port", &ports.port(EPMD).to_string(), "-address", "127.0.0.1"]);
         let epmd = Supervised::spawn("epmd", epmd)?;
         watchdog.watch(&[epmd.pid()])?;
@@ -273,7 +277,7 @@ impl RabbitServer {
     fn environment(&self) -> Vec<(&'static str, String)> {
         let in_folder = |name: &str| self.folder.join(name).display().to_string();
         vec![
-            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("PATH", self.programs.path.display().to_string()),
             ("LANG", "C.UTF-8".to_owned()),
             // The cookie that lets rabbitmqctl speak to the server lies in the home folder.
             ("HOME", in_folder("")),

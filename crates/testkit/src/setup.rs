@@ -7,6 +7,7 @@
 //! brings along must never be started: tests run private servers only.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct RabbitPrograms {
     pub server: PathBuf,
     /// The script that administers a running server.
     pub ctl: PathBuf,
+    /// The folders where both find Erlang, as in `PATH`.
+    pub path: OsString,
 }
 
 /// An installed Java with its compiler.
@@ -67,7 +70,7 @@ pub struct Java {
 ///
 /// When something is missing and cannot be installed; the message names the line to run.
 pub fn all() -> Result<()> {
-    rabbitmq()?;
+    crate::rabbitmq::fetch()?;
     python_with_pika()?;
     crate::activemq::fetch()?;
     Ok(())
@@ -127,6 +130,17 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
+/// Runs a command to success; what it says is for the error only.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().display().to_string();
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("{program} failed: {}", String::from_utf8_lossy(&said).trim());
+    }
+    Ok(())
+}
+
 fn find_java() -> Option<Java> {
     let home = env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin"));
     let path = env::var_os("PATH").unwrap_or_default();
@@ -159,6 +173,7 @@ fn find_rabbitmq() -> Option<RabbitPrograms> {
         .map(|folder| RabbitPrograms {
             server: folder.join("rabbitmq-server"),
             ctl: folder.join("rabbitmqctl"),
+            path: path.clone(),
         })
         .find(|programs| programs.server.is_file() && programs.ctl.is_file())
 }

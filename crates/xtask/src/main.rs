@@ -25,7 +25,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use gristmill_testkit::activemq;
 
 /// What people and CI run on the repository of Gristmill.
 #[derive(Debug, Parser)]
@@ -40,11 +39,7 @@ enum Command {
     /// Shows the main job: builds the program and runs `gristmill demo`
     Demo,
     /// Everything CI runs, cheap things first; ends with a line `N passed, N failed`
-    Test {
-        /// The releases of ActiveMQ to test with, in place of Debian's 5.17
-        #[arg(long, value_parser = activemq::LINES)]
-        activemq: Option<String>,
-    },
+    Test(test::Options),
     /// Formats all Rust code
     Fmt,
     /// Runs clippy on everything; a warning is an error
@@ -81,7 +76,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Test { activemq } => return test::run(activemq.as_deref()),
+        Command::Test(options) => return test::run(&options),
         Command::Demo => demo::run(),
         Command::Fmt => fmt::run(),
         Command::Lint => lint::run(),

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::guests::target_dir;
-use crate::setup::{self, Java};
+use crate::setup::{self, Java, run};
 
 /// The environment variable that chooses the release, one of [`LINES`]; without it, Debian's 5.17.
 ///
@@ -267,16 +267,6 @@ fn compile(java: &Java, jars: &str, has_jakarta_names: bool, parent: &Path) -> R
     fs::rename(partial.path(), &folder)
         .with_context(|| format!("cannot write {}", folder.display()))?;
     Ok(folder)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().display().to_string();
-    let output = command.output().with_context(|| format!("cannot run {program}"))?;
-    if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        bail!("{program} failed: {}", String::from_utf8_lossy(&said).trim());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -154,14 +154,15 @@ impl RabbitServer {
         self.ctl(&["eval", expression]).await.map(drop)
     }
 
-    /// Waits until what was declared is on the disk. RabbitMQ 3 answers a declare before that, and a
-    /// server killed within the next seconds comes back without the queue.
+    /// Waits until what was declared is on the disk. With Mnesia, RabbitMQ answers a declare before
+    /// that, and a server killed within the next seconds comes back without the queue. Khepri, which
+    /// has taken Mnesia's place in RabbitMQ 4, answers after it.
     ///
     /// # Errors
     ///
     /// When the server does not answer.
     pub async fn sync_declarations(&self) -> Result<()> {
-        self.eval("mnesia:sync_log().").await
+        self.eval("mnesia:system_info(is_running) == no orelse mnesia:sync_log().").await
     }
 
     /// Runs `rabbitmqctl` and returns what it prints.
