@@ -1,5 +1,6 @@
 //! A command and no `handle-batch`: reads the event from stdin, and ends as the event says.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write, stderr, stdin, stdout};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +22,10 @@ impl wasip2::exports::cli::run::Guest for Command {
             "exit err" => exit(Err(())),
             "exit 3" => exit_with_code(3),
             "silent" => {}
+            "variables" => {
+                let variables: BTreeMap<String, String> = std::env::vars().collect();
+                write(&serde_json::json!(variables).to_string());
+            }
             "count" => write(&calls.to_string()),
             "endless" => loop {
                 write(&"x".repeat(64 * 1024));

@@ -1,7 +1,7 @@
 //! Reads, writes and breaks out of the directories it is granted, by WASI's own calls: a library
 //! between would refuse some paths before the host sees them. The event says what: see [`act`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_test_guests::{Answer, handler};
 use serde_json::{Value, json};
@@ -32,13 +32,13 @@ fn act(event: String) -> Answer {
                 }
                 "link" => shown(dir.symlink_at(path, "made").map(|()| "ok".to_owned())),
                 "everything" => everything(&dir, path),
-                "read all" => {
-                    let paths = event["paths"].as_array().into_iter().flatten();
-                    read_all(&dir, paths.filter_map(Value::as_str))
-                }
-                "read again" => {
-                    let times = event["times"].as_u64().unwrap_or_default();
-                    read_all(&dir, (0..times).map(|_| path))
+                "read all" => read_all(&dir, &paths(&event)),
+                "change all" => change_all(&dir, &paths(&event)),
+                "read again" => read_all(&dir, &again(&event)),
+                "write again" => {
+                    let written =
+                        again(&event).into_iter().map(|path| write(&dir, path, b"written"));
+                    json!({ "opened": written.filter(Result::is_ok).count() })
                 }
                 _ => return Err("no such thing to do".to_owned()),
             }
@@ -59,8 +59,18 @@ fn write(dir: &Descriptor, path: &str, bytes: &[u8]) -> Result<(), ErrorCode> {
     file.write(bytes, 0).map(|_written| ())
 }
 
+fn paths(event: &Value) -> Vec<&str> {
+    event["paths"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// One path as often as the event says.
+fn again(event: &Value) -> Vec<&str> {
+    let times = event["times"].as_u64().unwrap_or_default();
+    (0..times).filter_map(|_| event["path"].as_str()).collect()
+}
+
 /// How many of the paths could be read, and everything that was read.
-fn read_all<'a>(dir: &Descriptor, paths: impl Iterator<Item = &'a str>) -> Value {
+fn read_all(dir: &Descriptor, paths: &[&str]) -> Value {
     let mut opened = 0;
     let mut contents = BTreeSet::new();
     for path in paths {
@@ -70,6 +80,30 @@ fn read_all<'a>(dir: &Descriptor, paths: impl Iterator<Item = &'a str>) -> Value
         }
     }
     json!({ "opened": opened, "contents": contents })
+}
+
+/// Changes what the paths lead to in many ways, removes it in the end, and counts what was done.
+fn change_all(dir: &Descriptor, paths: &[&str]) -> Value {
+    let mut done: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut count = |what, result: Result<(), ErrorCode>| {
+        *done.entry(what).or_default() += u64::from(result.is_ok());
+    };
+    for path in paths {
+        count("write", write(dir, path, b"written"));
+        count("make directory", dir.create_directory_at(path));
+        // There and back again, so that the next path finds what this one has found.
+        for (from, to) in [("plain", *path), (path, "plain"), (path, "moved"), ("moved", path)] {
+            count("rename", dir.rename_at(from, dir, to));
+        }
+        count("link", dir.link_at(PathFlags::empty(), path, dir, "linked"));
+        count("write", write(dir, "linked", b"written"));
+        count("remove", dir.unlink_file_at("linked"));
+    }
+    for path in paths {
+        count("remove", dir.unlink_file_at(path));
+        count("remove directory", dir.remove_directory_at(path));
+    }
+    json!(done)
 }
 
 /// Every call that takes a path, with this path, and what each said.

@@ -1,5 +1,7 @@
 //! Is told about its call, and fails in each way that `handle-batch-with` has: the event says which.
 
+use std::collections::BTreeMap;
+
 use bindings::exports::gristmill::handler::batch_context::{Context, Failure, Guest};
 
 mod bindings {
@@ -19,6 +21,7 @@ impl Guest for Handler {
             }
             "give-up" => Err(Failure::GiveUp("no such order".to_owned())),
             "nothing" => Ok(None),
+            "variables" => Ok(Some(serde_json::json!(variables()).to_string())),
             _ => Ok(Some(
                 serde_json::json!({
                     "request_id": context.request_id,
@@ -31,6 +34,10 @@ impl Guest for Handler {
             )),
         }
     }
+}
+
+fn variables() -> BTreeMap<String, String> {
+    std::env::vars().collect()
 }
 
 bindings::export!(Handler with_types_in bindings);

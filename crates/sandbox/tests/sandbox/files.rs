@@ -1,13 +1,14 @@
 //! Granted directories: what is in them is there, and nothing else is, whatever the path.
 #![cfg(unix)]
 
+mod escapes;
+
+mod modules;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 use gristmill_sandbox::{DirGrant, FunctionSettings, Grants, LoadedFunction, Refusal};
 use serde_json::{Value, json};
@@ -16,6 +17,10 @@ use tempfile::TempDir;
 use crate::support::{Captured, answer, guest, load_bytes, load_with};
 
 const SECRET: &str = "the secret";
+
+/// How far below its root the granted folder lies: farther than the `..` of most paths here lead. Where
+/// a sandbox lets something out, the test finds it, and the machine that it runs on is not harmed.
+const DEPTH: &str = "1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16";
 
 /// A granted folder with a secret beside it, and every kind of link between the two.
 struct Place {
@@ -26,12 +31,19 @@ impl Place {
     fn new() -> Place {
         let root = tempfile::tempdir().unwrap();
         let place = Place { root };
-        let (inside, outside) = (place.inside(), place.outside());
+        fs::create_dir_all(place.inside()).unwrap();
+        fs::create_dir_all(place.outside()).unwrap();
+        fs::write(place.outside().join("secret"), SECRET).unwrap();
+        place.fill();
+        place
+    }
+
+    /// Puts into the empty folder what is in it at first.
+    fn fill(&self) {
+        let (inside, outside) = (self.inside(), self.outside());
         fs::create_dir_all(inside.join("dir/deep")).unwrap();
-        fs::create_dir_all(&outside).unwrap();
         fs::write(inside.join("plain"), "plain").unwrap();
         fs::write(inside.join("dir/inner"), "inner").unwrap();
-        fs::write(outside.join("secret"), SECRET).unwrap();
         for (target, link) in [
             ("../outside", "out"),
             ("..", "up"),
@@ -52,15 +64,14 @@ impl Place {
         }
         symlink(outside.join("secret"), inside.join("absolute")).unwrap();
         symlink(inside.join("plain"), inside.join("home")).unwrap();
-        place
     }
 
     fn inside(&self) -> PathBuf {
-        self.root.path().join("inside")
+        self.root.path().join(DEPTH).join("inside")
     }
 
     fn outside(&self) -> PathBuf {
-        self.root.path().join("outside")
+        self.root.path().join(DEPTH).join("outside")
     }
 
     /// Everything below the root: contents of files, targets of links.
@@ -241,143 +252,6 @@ async fn a_link_that_a_handler_makes_leads_nowhere_either() {
     assert!(read["refused"].is_string(), "made: {said}, read: {read}");
     fs::remove_file(place.inside().join("made")).ok();
     assert_eq!(place.content(), before);
-}
-
-#[tokio::test]
-async fn ten_thousand_odd_names_read_nothing_but_what_is_inside() {
-    let place = Place::new();
-    let function = place.function(true);
-    let before = place.content();
-    let long = "a".repeat(300);
-    let absolute = place.outside().to_str().unwrap().to_owned();
-    let pieces = [
-        "..",
-        ".",
-        "",
-        "plain",
-        "dir",
-        "deep",
-        "inner",
-        "secret",
-        "outside",
-        "inside",
-        "out",
-        "up",
-        "here",
-        "zigzag",
-        "chain0",
-        "chain1",
-        "chain2",
-        "chain3",
-        "loop",
-        "within",
-        "passwd",
-        "top",
-        "proc",
-        "absolute",
-        "home",
-        "etc",
-        "\0",
-        "..\0",
-        "plain\0",
-        "%2e%2e",
-        "%2f",
-        "..%2f",
-        "..\\",
-        "\\",
-        "．．",
-        "‥",
-        "／",
-        "․․",
-        "..;",
-        "...",
-        " ",
-        ".. ",
-        "~",
-        "$HOME",
-        "CON",
-        "C:",
-        "\u{202e}",
-        "\u{feff}..",
-        "ﬀ",
-        "PLAIN",
-        &long,
-        &absolute,
-    ];
-    // Always the same names: a failure can be looked into.
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
-    let mut paths: Vec<String> = pieces.iter().map(|&piece| piece.to_owned()).collect();
-    while paths.len() < 10_000 {
-        let count = 1 + random(7);
-        // One half of honest names, or next to none of the paths would get anywhere.
-        let honest = ["dir", "here", ".", "..", "", "plain", "inner", "within"];
-        let mut piece = || match random(2) {
-            0 => honest[random(honest.len())],
-            _ => pieces[random(pieces.len())],
-        };
-        let parts: Vec<&str> = (0..count).map(|_| piece()).collect();
-        let start = ["", "", "", "/", "//", "./", "../"][random(7)];
-        paths.push(format!("{start}{}", parts.join("/")));
-    }
-    paths.push(format!("{}outside/secret", "../".repeat(2_000)));
-    let read = act(&function, json!({ "do": "read all", "paths": paths })).await;
-    assert_eq!(read["contents"], json!(["inner", "plain"]));
-    assert!(read["opened"].as_u64().unwrap() > 100, "some of the names are there: {read}");
-    assert_eq!(place.content(), before);
-}
-
-/// Changes a name again and again, until the flag says stop: now it is inside, now a link out.
-fn swap(inside: &Path, outside: &Path, stop: &AtomicBool, swaps: &AtomicU64) {
-    let (file, dir, next) = (inside.join("file"), inside.join("swapped"), inside.join("next"));
-    let (real, kept) = (inside.join("real"), inside.join("kept"));
-    fs::create_dir(&real).unwrap();
-    fs::write(real.join("secret"), "plain").unwrap();
-    while !stop.load(Ordering::Relaxed) {
-        symlink(outside.join("secret"), &next).unwrap();
-        fs::rename(&next, &file).unwrap();
-        fs::rename(&real, &dir).unwrap();
-        fs::write(&next, "plain").unwrap();
-        fs::rename(&next, &file).unwrap();
-        fs::rename(&dir, &real).unwrap();
-        symlink("../outside", &dir).unwrap();
-        symlink("../outside/secret", &next).unwrap();
-        fs::rename(&next, &file).unwrap();
-        fs::remove_file(&dir).unwrap();
-        fs::hard_link(inside.join("plain"), &kept).unwrap();
-        fs::rename(&kept, &file).unwrap();
-        swaps.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[tokio::test]
-async fn a_link_that_is_swapped_in_at_the_last_moment_is_not_followed_out() {
-    let place = Place::new();
-    let function = place.function(false);
-    let flags = Arc::new((AtomicBool::new(false), AtomicU64::new(0)));
-    let (inside, outside, shared) = (place.inside(), place.outside(), Arc::clone(&flags));
-    let swapping = thread::spawn(move || swap(&inside, &outside, &shared.0, &shared.1));
-    for path in ["file", "swapped/secret"] {
-        // Until it was seen both ways, and thousands of times.
-        let (mut opened, mut refused) = (0, 0);
-        while opened == 0 || refused == 0 || opened + refused < 10_000 {
-            let event = json!({ "do": "read again", "path": path, "times": 2_000 });
-            let read = act(&function, event).await;
-            let contents: Vec<String> = serde_json::from_value(read["contents"].clone()).unwrap();
-            assert!(contents.iter().all(|content| content == "plain"), "{contents:?}");
-            opened += read["opened"].as_u64().unwrap();
-            refused += 2_000 - read["opened"].as_u64().unwrap();
-            assert!(opened + refused < 10_000_000, "{opened} opened, {refused} refused");
-        }
-    }
-    flags.0.store(true, Ordering::Relaxed);
-    swapping.join().unwrap();
-    assert!(flags.1.load(Ordering::Relaxed) > 0);
 }
 
 #[test]

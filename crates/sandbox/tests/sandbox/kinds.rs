@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gristmill_invocation::{Function, Invocation, Outcome, Report};
 use gristmill_sandbox::{FunctionSettings, Limits, Refusal};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Captured, answer, call, invocation, load, load_bytes, load_with};
+use crate::support::{
+    Captured, answer, call, invocation, load, load_bytes, load_with, variables_of, with_variables,
+};
 
 fn succeeded(answer: &str) -> Outcome {
     Outcome::Succeeded(Some(answer.to_owned()))
@@ -100,28 +102,17 @@ async fn what_a_command_says_on_stderr_is_logged_and_its_response_is_not() {
 
 #[tokio::test]
 async fn a_handler_sees_its_own_variables_and_none_of_the_hosts() {
-    let environment = vec![("TABLE".to_owned(), "größer".to_owned())];
-    let settings = FunctionSettings {
-        environment,
-        region: "eu-central-1".to_owned(),
-        ..FunctionSettings::default()
+    let told = |name: &'static str, event: &'static str| async move {
+        let told = answer(&load_with(name, with_variables()), event).await;
+        serde_json::from_str::<Value>(&told).unwrap()
     };
-    let told = answer(&load_with("environment", settings), "").await;
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let expected = serde_json::json!({
-        "_HANDLER": "handle-batch",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-        "AWS_LAMBDA_FUNCTION_NAME": "environment",
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/environment",
-        "AWS_LAMBDA_LOG_STREAM_NAME": "[$LATEST]",
-        "AWS_REGION": "eu-central-1",
-        "TABLE": "größer",
-    });
-    assert_eq!(told["variables"], expected);
-    assert_eq!((&told["arguments"], &told["directory"]), (&serde_json::json!([]), &Value::Null));
+    let environment = told("environment", "").await;
+    assert_eq!(environment["variables"], variables_of("environment"));
+    assert_eq!(environment["arguments"], json!([]));
+    assert_eq!(environment["directory"], Value::Null);
+    for name in ["with-context", "command"] {
+        assert_eq!(told(name, "variables").await, variables_of(name));
+    }
     // This process has variables, which would be there if they were handed on.
     assert!(std::env::vars_os().any(|(name, _)| name == "PATH"));
 }

@@ -1,18 +1,17 @@
 //! Core modules for WASI preview 1, which is what many languages still build.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill_invocation::Outcome;
-use gristmill_sandbox::{
-    DirGrant, FileKind, FunctionSettings, Grants, Limits, LoadedFunction, inspect,
-};
+use gristmill_sandbox::{FileKind, FunctionSettings, Limits, LoadedFunction, inspect};
+use serde_json::json;
 
-use crate::support::{ENGINE, call, load_bytes};
+use crate::support::{ENGINE, answer, call, load_bytes, variables_of, with_variables};
 
 /// A module that reads up to 60,000 bytes of its event to 1024, says at 8 how many, and then does
 /// `then`, which may ask for an exit or write to stdout (`$answer`, from an address, so many bytes).
-fn module(then: &str) -> Vec<u8> {
+pub(crate) fn module(then: &str) -> Vec<u8> {
     wat::parse_str(format!(
         r#"(module
             (import "wasi_snapshot_preview1" "fd_read"
@@ -24,6 +23,10 @@ fn module(then: &str) -> Vec<u8> {
                 (func $random (param i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "path_open" (func $open
                 (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "environ_sizes_get"
+                (func $environ_sizes (param i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "environ_get"
+                (func $environ (param i32 i32) (result i32)))
             (memory (export "memory") 2)
             (func $answer (param i32 i32)
                 (i32.store (i32.const 16) (local.get 0))
@@ -74,6 +77,21 @@ async fn a_module_reads_the_event_and_ends_as_a_command() {
 }
 
 #[tokio::test]
+async fn a_module_sees_its_own_variables_and_none_of_the_hosts() {
+    // They come as one text each that ends in a zero, of which 36 has all bytes.
+    let tells = module(
+        "(drop (call $environ_sizes (i32.const 32) (i32.const 36)))
+         (drop (call $environ (i32.const 1024) (i32.const 8192)))
+         (call $answer (i32.const 8192) (i32.load (i32.const 36)))",
+    );
+    let settings = FunctionSettings { name: "tells".to_owned(), ..with_variables() };
+    let told = answer(&load_bytes(&tells, settings).unwrap(), "").await;
+    let variables = told.strip_suffix('\0').unwrap().split('\0');
+    let variables: BTreeMap<_, _> = variables.map(|text| text.split_once('=').unwrap()).collect();
+    assert_eq!(json!(variables), variables_of("tells"));
+}
+
+#[tokio::test]
 async fn a_modules_traps_are_told() {
     for (then, reason) in [
         ("unreachable", "wasm `unreachable` instruction executed in "),
@@ -83,38 +101,6 @@ async fn a_modules_traps_are_told() {
         let outcome = call(&load(&module(then)), "{}").await.outcome;
         let Outcome::Trapped(told) = outcome else { panic!("{then}: {outcome:?}") };
         assert!(told.contains(reason), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn a_module_opens_what_is_granted_and_nothing_else() {
-    let root = tempfile::tempdir().unwrap();
-    let inside = root.path().join("inside");
-    fs::create_dir(&inside).unwrap();
-    fs::write(inside.join("plain"), "plain").unwrap();
-    fs::write(root.path().join("secret"), "secret").unwrap();
-    // Opens the path in its event in the first directory, which is 3, and exits with the error.
-    let open = module(
-        "(call $exit (call $open (i32.const 3) (i32.const 1) (i32.const 1024)
-            (i32.load (i32.const 8)) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0)
-            (i32.const 12)))",
-    );
-    let code = |code: u32| Outcome::HandlerError(format!("exit code {code}"));
-    let (bad_descriptor, no_entry, not_permitted) = (code(8), code(44), code(63));
-    let dirs = vec![DirGrant { host: inside.clone(), guest: "/data".to_owned(), write: false }];
-    let grants = Grants { dirs, ..Grants::default() };
-    let granted =
-        load_bytes(&open, FunctionSettings { grants, ..FunctionSettings::default() }).unwrap();
-    let absolute = root.path().join("secret").to_str().unwrap().to_owned();
-    for (path, outcome) in [
-        ("plain", &Outcome::Succeeded(None)),
-        ("nowhere", &no_entry),
-        ("../secret", &not_permitted),
-        (&absolute, &not_permitted),
-        ("/etc/passwd", &not_permitted),
-    ] {
-        assert_eq!(call(&granted, path).await.outcome, *outcome, "{path}");
-        assert_eq!(call(&load(&open), path).await.outcome, bad_descriptor, "{path}");
     }
 }
 

@@ -11,6 +11,7 @@ use gristmill_invocation::{Function, Invocation, Outcome, Report, Uuid};
 use gristmill_sandbox::{
     Code, Engine, EngineSettings, FunctionSettings, Limits, LoadError, LoadedFunction,
 };
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -87,6 +88,31 @@ pub(crate) fn load(name: &str, limits: Limits) -> LoadedFunction {
 pub(crate) fn load_with(name: &str, settings: FunctionSettings) -> LoadedFunction {
     let name = name.to_owned();
     load_bytes(&guest(&name), FunctionSettings { name, ..settings }).unwrap()
+}
+
+/// A function with a variable of its own.
+pub(crate) fn with_variables() -> FunctionSettings {
+    FunctionSettings {
+        environment: vec![("TABLE".to_owned(), "größer".to_owned())],
+        region: "eu-central-1".to_owned(),
+        ..FunctionSettings::default()
+    }
+}
+
+/// All variables that such a function sees, whatever kind of handler it is.
+pub(crate) fn variables_of(function: &str) -> Value {
+    json!({
+        "_HANDLER": "handle-batch",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": format!("/aws/lambda/{function}"),
+        "AWS_LAMBDA_LOG_STREAM_NAME": "[$LATEST]",
+        "AWS_REGION": "eu-central-1",
+        "TABLE": "größer",
+    })
 }
 
 /// Calls a function once, on the thread of the test.
