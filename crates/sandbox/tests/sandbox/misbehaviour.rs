@@ -112,6 +112,53 @@ async fn a_handler_that_never_gets_started_runs_into_the_clock() {
     }
 }
 
+/// One such instruction is many megabytes long, and nothing looks at the clock before it is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_handler_that_moves_memory_for_ever_runs_into_the_clock() {
+    const BYTES: u32 = 50 * 1024 * 1024;
+    for what in [
+        format!("(memory.fill (i32.const 4096) (i32.const 7) (i32.const {BYTES}))"),
+        format!("(memory.copy (i32.const 4096) (i32.const {BYTES}) (i32.const {BYTES}))"),
+        "(table.fill $t (i32.const 0) (ref.null func) (i32.const 200000))".to_owned(),
+        "(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const 199999))".to_owned(),
+    ] {
+        let load = |limits| {
+            let settings = FunctionSettings { limits, ..FunctionSettings::default() };
+            load_bytes(&moving(1700, 200_000, &what), settings).unwrap()
+        };
+        runs_into_the_clock_and_holds_up_nobody(&what, load, "{}").await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_moves_memory_for_ever_runs_out_of_fuel() {
+    let limits = Limits { fuel_per_second: 100, ..Limits::default() };
+    let settings = FunctionSettings { limits, ..FunctionSettings::default() };
+    for what in [
+        "(memory.fill (i32.const 0) (i32.const 7) (i32.const 4096))",
+        "(memory.copy (i32.const 0) (i32.const 4096) (i32.const 4096))",
+        "(table.fill $t (i32.const 0) (ref.null func) (i32.const 100))",
+        "(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const 99))",
+    ] {
+        let function = load_bytes(&moving(1, 100, what), settings.clone()).unwrap();
+        let report = call(&function, "{}").await;
+        assert_eq!(report.outcome, Outcome::OutOfFuel, "{what}");
+        assert_eq!(report.fuel, 14 * 60 * 100, "{what}");
+    }
+}
+
+/// A `handle` that does something for ever, with so many pages of memory and elements of a table.
+fn moving(pages: u32, elements: u32, what: &str) -> Vec<u8> {
+    component_of(
+        pages,
+        &format!(
+            r#"(table $t {elements} funcref)
+               (func (export "handle") (param i32 i32) (result i32)
+                    (loop $again {what} (br $again)) unreachable)"#
+        ),
+    )
+}
+
 #[tokio::test]
 async fn a_handler_that_waits_for_a_silent_peer_runs_into_the_clock() {
     // Connections are made by the operating system; nobody ever takes or answers one.
@@ -250,7 +297,7 @@ async fn what_is_answered_is_bounded_before_it_is_copied() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn ten_gigabytes_of_output_are_cut_to_what_is_logged() {
-    let prints = load("host-calls", limits(Duration::from_millis(500)));
+    let prints = load("host-calls", limits(Duration::from_secs(2)));
     let captured = Captured::start();
     let report = call(&prints, "print much").await;
     assert_eq!(report.outcome, Outcome::TimedOut);
