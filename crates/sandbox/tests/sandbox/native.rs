@@ -9,12 +9,15 @@ use wasmtime_cli_flags::CommonOptions;
 
 use crate::support::{ENGINE, answer, call, guest};
 
-/// What follows `wasmtime compile` for code that loads here, as `docs/sandbox.md` has it. The first
+/// What follows `wasmtime compile` for code that loads here, in the order of [`DOCS`]. The first
 /// two are needed by any wasmtime. The others take out what the released program has and this engine
 /// is built without; where they are not built in, to leave them out changes nothing.
 const FLAGS: [&str; 5] =
     ["fuel=1", "epoch-interruption=y", "gc-support=n", "exceptions=n", "threads=n"];
 const NEEDED_BY_ALL: usize = 2;
+
+/// Where users read about these flags.
+const DOCS: &str = include_str!("../../../../docs/sandbox.md");
 
 /// A command that answers nothing.
 const COMMAND: &str = r#"(module (func (export "_start")))"#;
@@ -94,6 +97,16 @@ fn native_code_of_other_settings_is_refused() {
     let other = Wasmtime::new(&config).unwrap().precompile_component(&wasm).unwrap();
     let refusal = from_native(&other).unwrap_err();
     assert!(refusal.to_string().contains("`gristmill compile`"), "{refusal}");
+}
+
+#[test]
+fn the_flags_are_those_that_users_are_told() {
+    let (_, after) = DOCS.split_once("\nwasmtime compile ").unwrap();
+    let (command, _) = after.split_once("```").unwrap();
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let flags: Vec<&str> =
+        words.windows(2).filter(|pair| pair[0] == "-W").map(|pair| pair[1]).collect();
+    assert_eq!(flags, FLAGS);
 }
 
 #[tokio::test]
