@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-    WasmBacktraceDetails, component,
+    WasmBacktraceDetails, WasmFeatures, component,
 };
 
 use crate::error::EngineError;
@@ -170,6 +170,11 @@ pub(crate) fn compiled_as() -> Config {
     config.wasm_component_model_async(true);
     // A shared memory would grow without asking the memory limit.
     config.shared_memory(false);
+    // Left out of this build, with all that it would put at risk; said here as well, since another
+    // crate in the same program may turn them on for all. Set by flags, because the methods are
+    // themselves there only where they are built in.
+    let left_out = WasmFeatures::THREADS | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS;
+    config.wasm_features(left_out, false);
 
     // How it is stopped: fuel is the budget, and the epoch, which a thread moves on every
     // millisecond, makes it yield wherever it is (docs/decisions/0009-epochs-bound-the-clock.md).

@@ -3,7 +3,7 @@
 use gristmill_invocation::Outcome;
 use gristmill_sandbox::{FileKind, FunctionSettings, Limits, LoadedFunction, Refusal, inspect};
 
-use crate::support::{ENGINE, call, guest, load_bytes};
+use crate::support::{ENGINE, call, causes, guest, load_bytes};
 
 /// A core module with two functions that `handle-batch` can be lifted from, and its instance.
 const CORE: &str = r#"
@@ -19,6 +19,10 @@ const CORE: &str = r#"
         (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
     (func $nothing (canon lift (core func $i "nothing")))
 "#;
+
+const TEN_TABLES: &str = "(table 0 funcref) (table 0 funcref) (table 0 funcref) (table 0 funcref)
+    (table 0 funcref) (table 0 funcref) (table 0 funcref) (table 0 funcref) (table 0 funcref)
+    (table 0 funcref)";
 
 /// A component with [`CORE`] between what it imports and what it exports.
 fn component(imports: &str, exports: &str) -> Vec<u8> {
@@ -51,6 +55,71 @@ async fn the_export_is_found_in_the_world_and_in_an_interface_of_any_package() {
         let inspection = inspect(&ENGINE, &bytes);
         assert_eq!(inspection.handler.unwrap(), path);
         assert_eq!(inspection.exports.len(), if path == "handle-batch" { 2 } else { 1 });
+    }
+}
+
+#[tokio::test]
+async fn a_handler_of_too_many_parts_does_not_load_and_is_told_of_which() {
+    // So many components with so many instances of a module each, beside the handler's own instance.
+    for (part, components, instances, refused) in [
+        ("", 27, 37, None),
+        (
+            "",
+            10,
+            100,
+            Some("1001 core module instances, which exceeds the configured maximum of 1000"),
+        ),
+        ("(memory 0)", 9, 11, None),
+        (
+            "(memory 0)",
+            10,
+            10,
+            Some("101 Wasm linear memories, which exceeds the configured maximum of 100"),
+        ),
+        (TEN_TABLES, 10, 10, None),
+        (TEN_TABLES, 101, 1, Some("1010 tables, which exceeds the configured maximum of 1000")),
+    ] {
+        let instances = "(core instance (instantiate $part))".repeat(instances);
+        let components = "(instance (instantiate $parts))".repeat(components);
+        let parts =
+            format!("(component $parts (core module $part {part}) {instances}) {components}");
+        let handler = component(&parts, r#"(export "handle-batch" (func $handle))"#);
+        let Some(said) = refused else {
+            let outcome = call(&load(&handler).unwrap(), "{}").await.outcome;
+            assert_eq!(outcome, Outcome::Succeeded(None), "{part}");
+            continue;
+        };
+        let told = causes(&refusal(&handler));
+        assert!(told.contains(said), "{part}: {told}");
+    }
+}
+
+#[test]
+fn a_module_of_too_many_parts_does_not_load_and_is_told_of_which() {
+    for (part, said) in [
+        ("(memory 0)", "memories count exceeds limit of 100"),
+        ("(table 0 funcref)", "tables count exceeds limit of 100"),
+    ] {
+        let module = |parts| {
+            let parts = part.repeat(parts);
+            wat::parse_str(format!(r#"(module {parts} (func (export "_start")))"#)).unwrap()
+        };
+        load(&module(100)).unwrap();
+        let told = causes(&refusal(&module(101)));
+        assert!(told.contains(said), "{told}");
+    }
+}
+
+#[test]
+fn threads_garbage_collection_and_exceptions_are_refused() {
+    for (fields, said) in [
+        ("(memory 1 1 shared)", "threads must be enabled"),
+        ("(type (struct (field i32)))", "gc"),
+        ("(tag (param i32))", "exceptions"),
+    ] {
+        let module = format!(r#"(module {fields} (func (export "_start")))"#);
+        let told = causes(&refusal(&wat::parse_str(module).unwrap()));
+        assert!(told.contains(said), "{fields}: {told}");
     }
 }
 
