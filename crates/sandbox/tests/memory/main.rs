@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 use std::{env, fs};
@@ -53,8 +54,30 @@ fn writes_for_ever() -> Vec<u8> {
     .unwrap()
 }
 
+/// Components in text form that misbehave whatever they are asked.
+fn odd_components() -> Vec<Vec<u8>> {
+    let handles = |what: &str| {
+        format!(r#"(func (export "handle") (param i32 i32) (result i32) {what} i32.const 0)"#)
+    };
+    let nothing = handles("");
+    let starts = format!("{nothing} (func $f (loop (br 0))) (start $f)");
+    let table = "(loop $more (br_if $more (i32.ne (i32.const -1)
+        (table.grow $t (ref.null func) (i32.const 1000)))))";
+    let tables = format!("(table $t 1 funcref) {}", handles(&format!("{table} unreachable")));
+    let grows = handles("(drop (memory.grow (i32.const 65535))) unreachable");
+    // An answer of 100 MB, which the host must not copy.
+    let answers = format!(
+        r#"(data (i32.const 0) "\00\00\00\00\01\00\00\00\00\08\00\00\00\00\40\06") {nothing}"#
+    );
+    let fills =
+        handles("(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 100000000)) (br 0))");
+    [(1, starts), (1, tables), (1, grows), (1700, answers), (1700, fills)]
+        .map(|(pages, fields)| component_of(pages, &fields))
+        .into()
+}
+
 /// Guests, and the events on which they misbehave.
-const GUESTS: [(&str, &[&str]); 13] = [
+const GUESTS: [(&str, &[&str]); 14] = [
     ("spins", &[ONE_RECORD]),
     ("sleeps", &["{}"]),
     ("grows-memory", &["{}"]),
@@ -63,6 +86,7 @@ const GUESTS: [(&str, &[&str]); 13] = [
     ("huge-response", &["{}"]),
     ("always-traps", &["{}"]),
     ("always-err", &["{}"]),
+    ("bad-json", &["{}"]),
     ("command", &["endless", "trap"]),
     ("with-context", &["give-up"]),
     (
@@ -90,27 +114,47 @@ const GUESTS: [(&str, &[&str]); 13] = [
             "random and one",
         ],
     ),
-    ("files", &[r#"{"do":"write and panic","path":"file"}"#]),
+    (
+        "files",
+        &[
+            r#"{"do":"write and panic","path":"file"}"#,
+            r#"{"do":"everything","path":"../outside"}"#,
+            r#"{"do":"everything","path":"/etc/gristmill"}"#,
+        ],
+    ),
 ];
 
+/// Calls a function with each of the events, twice.
+async fn misbehave<'a>(function: &LoadedFunction, events: impl IntoIterator<Item = &'a str>) {
+    for event in events {
+        call(function, event).await;
+        // And once more, dropped in the middle if it is not over by then.
+        let dropped = timeout(Duration::from_millis(5), function.invoke(invocation(event)));
+        drop(dropped.await);
+    }
+}
+
 /// Every way to misbehave, once.
-async fn repertoire(engine: &Engine, codes: &[Code]) {
+async fn repertoire(engine: &Engine, codes: &[Code], odd: &[Code]) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "plain").unwrap();
     fs::create_dir(dir.path().join("d")).unwrap();
     let dirs =
         vec![DirGrant { host: dir.path().to_owned(), guest: "/data".to_owned(), write: true }];
-    let grants = Grants { dirs, ..Grants::default() };
+    // It is connected to, and never says anything.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let grants = Grants { dirs, network: vec![address.parse().unwrap()], ..Grants::default() };
     let limits = Limits { timeout: Duration::from_millis(100), ..Limits::default() };
     let settings = FunctionSettings { limits, grants, ..FunctionSettings::default() };
-    for ((_, events), code) in GUESTS.iter().zip(codes) {
-        let function = LoadedFunction::load(engine, code, settings.clone()).unwrap();
-        for event in *events {
-            call(&function, event).await;
-            // And once more, dropped in the middle if it is not over by then.
-            let dropped = timeout(Duration::from_millis(5), function.invoke(invocation(event)));
-            drop(dropped.await);
-        }
+    let load = |code| LoadedFunction::load(engine, code, settings.clone()).unwrap();
+    let hear = format!("hear {address}");
+    for ((name, events), code) in GUESTS.iter().zip(codes) {
+        let more = (*name == "reaches-out").then_some(hear.as_str());
+        misbehave(&load(code), events.iter().copied().chain(more)).await;
+    }
+    for code in odd {
+        misbehave(&load(code), ["{}"]).await;
     }
     call(&load_in(engine, &writes_for_ever(), settings).unwrap(), "{}").await;
     for bytes in [&guest("echo")[..1000], b"", b"\x7fELF", b"(component)", b"hello"] {
@@ -128,13 +172,15 @@ async fn rounds() {
     let engine = Engine::new(settings).unwrap();
     let compile = |(name, _): &(&str, _)| Code::compile(&engine, &guest(name)).unwrap();
     let codes: Vec<Code> = GUESTS.iter().map(compile).collect();
+    let compile = |bytes: Vec<u8>| Code::compile(&engine, &bytes).unwrap();
+    let odd: Vec<Code> = odd_components().into_iter().map(compile).collect();
     for _ in 0..2 {
-        repertoire(&engine, &codes).await;
+        repertoire(&engine, &codes, &odd).await;
     }
     let before_kib = status_kib("VmRSS:");
     let mut after_kib = Vec::new();
     for _ in 0..3 {
-        repertoire(&engine, &codes).await;
+        repertoire(&engine, &codes, &odd).await;
         after_kib.push(status_kib("VmRSS:"));
     }
     let last_kib = after_kib.last().copied().unwrap();
