@@ -4,9 +4,11 @@
 //! folder of its own with `gristmill.toml` in it, logs JSON, and ends at the latest when the test
 //! process does.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,17 +16,19 @@ use serde_json::Value;
 
 use crate::process::{Supervised, Watchdog};
 
+pub use crate::process::Listener;
+
 const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running host. Dropping it kills it and removes its folder.
 // Fields are dropped in this order: the process first, then the watchdog with the folder.
-#[derive(Debug)]
 pub struct Host {
     process: Supervised,
     watchdog: Watchdog,
     binary: PathBuf,
     folder: PathBuf,
     environment: Vec<(String, String)>,
+    listener: Listener,
 }
 
 impl Host {
@@ -47,6 +51,21 @@ impl Host {
         configuration: &str,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::start_heard(binary, configuration, environment, Arc::new(|_| {}))
+    }
+
+    /// Starts it with a listener for every line that it logs, now and after each restart, where
+    /// [`Host::logs`] keeps a hundred thousand of one start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub fn start_heard(
+        binary: &Path,
+        configuration: &str,
+        environment: &[(&str, &str)],
+        listener: Listener,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("gristmill-host-")
             .tempdir()
@@ -61,9 +80,9 @@ impl Host {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let process = launch(binary, &folder, &environment)?;
+        let process = launch(binary, &folder, &environment, &listener)?;
         watchdog.watch(&[process.pid()])?;
-        Ok(Self { process, watchdog, binary: binary.to_owned(), folder, environment })
+        Ok(Self { process, watchdog, binary: binary.to_owned(), folder, environment, listener })
     }
 
     /// The folder with `gristmill.toml`, which relative paths in it start from.
@@ -138,7 +157,7 @@ impl Host {
         if self.process.is_running() {
             self.kill9().await?;
         }
-        let process = launch(&self.binary, &self.folder, &self.environment)?;
+        let process = launch(&self.binary, &self.folder, &self.environment, &self.listener)?;
         self.watchdog.watch(&[process.pid()])?;
         self.process = process;
         Ok(())
@@ -147,12 +166,23 @@ impl Host {
 
 const CONFIGURATION_FILE: &str = "gristmill.toml";
 
-fn launch(binary: &Path, folder: &Path, environment: &[(String, String)]) -> Result<Supervised> {
+fn launch(
+    binary: &Path,
+    folder: &Path,
+    environment: &[(String, String)],
+    listener: &Listener,
+) -> Result<Supervised> {
     let mut command = Command::new(binary);
     command.arg("run").arg("-c").arg(folder.join(CONFIGURATION_FILE));
     command.args(["--log-format", "json"]).current_dir(folder);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    Supervised::spawn("gristmill", command)
+    Supervised::spawn_heard("gristmill", command, Arc::clone(listener))
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("process", &self.process).finish_non_exhaustive()
+    }
 }
 
 fn parsed(line: &str) -> Value {

@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,6 +24,9 @@ const LINES_MAX: usize = 100_000;
 
 /// Lines that an error message quotes.
 const LINES_QUOTED: usize = 30;
+
+/// Hears each line of a process as it comes, all of them.
+pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What a process has said so far, and how it ended.
 #[derive(Debug, Default)]
@@ -46,7 +50,16 @@ pub(crate) struct Supervised {
 impl Supervised {
     /// Starts `command` in a process group of its own, so that Ctrl-C in a terminal reaches only
     /// the test process, with nothing to read and both outputs going into one stream of lines.
-    pub(crate) fn spawn(name: &str, mut command: Command) -> Result<Self> {
+    pub(crate) fn spawn(name: &str, command: Command) -> Result<Self> {
+        Self::spawn_heard(name, command, Arc::new(|_| {}))
+    }
+
+    /// The same, and each line is told.
+    pub(crate) fn spawn_heard(
+        name: &str,
+        mut command: Command,
+        listener: Listener,
+    ) -> Result<Self> {
         let (read, write) = io::pipe().context("cannot make a pipe for a child's output")?;
         command
             .stdin(Stdio::null())
@@ -61,7 +74,7 @@ impl Supervised {
 
         let pid = child.id();
         let (sender, output) = watch::channel(Output::default());
-        let reader = std::thread::spawn(move || follow(child, read, &sender));
+        let reader = std::thread::spawn(move || follow(child, read, &sender, &*listener));
         let shown = AtomicUsize::new(0);
         Ok(Self { name: name.to_owned(), pid, output, shown, reader: Some(reader) })
     }
@@ -194,12 +207,18 @@ impl Drop for Supervised {
 }
 
 /// Reads `child`'s output to its end, then reaps it.
-fn follow(mut child: Child, read: PipeReader, output: &watch::Sender<Output>) {
+fn follow(
+    mut child: Child,
+    read: PipeReader,
+    output: &watch::Sender<Output>,
+    listener: &dyn Fn(&str),
+) {
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
     while read.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         line.clear();
+        listener(&text);
         output.send_modify(|output| {
             if output.lines.len() < LINES_MAX {
                 output.lines.push(text);

@@ -1,12 +1,10 @@
 //! Takes up to 20 ms and fails now and then, by an error or a trap; when it succeeds it prints the
-//! sequence numbers that the bodies hold, as `handled 0-499` where they have no gap.
+//! sequence numbers that the bodies hold.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::thread::sleep;
 use std::time::Duration;
 
-use gristmill_test_guests::{Answer, body, handler, records};
+use gristmill_test_guests::{Answer, body, handler, print_handled, random, records};
 
 const SLEEP_MS_MAX: u64 = 20;
 /// One call in this many fails, one half of them by a trap.
@@ -22,20 +20,8 @@ fn chaotic(event: String) -> Answer {
     }
     let numbers: Vec<u64> =
         records(&event).iter().filter_map(|record| body(record).as_u64()).collect();
-    for range in numbers.chunk_by(|before, after| before + 1 == *after) {
-        if let (Some(first), Some(last)) = (range.first(), range.last()) {
-            println!("handled {first}-{last}");
-        }
-    }
+    print_handled(&numbers);
     Ok(None)
-}
-
-/// A number from the host's random source. The keys of one instance grow by one with each use, and
-/// hashing mixes them.
-fn random(salt: u64) -> u64 {
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u64(salt);
-    hasher.finish()
 }
 
 handler!(chaotic);

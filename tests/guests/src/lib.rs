@@ -3,6 +3,8 @@
 //! Every file in `examples/` is one guest and shows one behaviour. A guest does nothing beside that
 //! behaviour: what it does not show, it must not fail on.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -69,4 +71,21 @@ pub fn is_too_early(event: &str) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let due = |record: &Value| body(record)["succeed_after_ms"].as_u64();
     records(event).iter().filter_map(due).any(|due_ms| now.as_millis() < u128::from(due_ms))
+}
+
+/// A number from the host's random source. The keys of one instance grow by one with each use, and
+/// hashing mixes them.
+pub fn random(salt: u64) -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u64(salt);
+    hasher.finish()
+}
+
+/// Prints sequence numbers, as `handled 0-499` where they have no gap.
+pub fn print_handled(numbers: &[u64]) {
+    for range in numbers.chunk_by(|before, after| before + 1 == *after) {
+        if let (Some(first), Some(last)) = (range.first(), range.last()) {
+            println!("handled {first}-{last}");
+        }
+    }
 }

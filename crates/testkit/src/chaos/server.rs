@@ -1,16 +1,19 @@
 //! A broker beside the hosts, whichever it is, and who sends to it.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gristmill_testkit::activemq::{ActiveMqServer, QueueCounts as ActiveMqCounts};
-use gristmill_testkit::amqp::{Client, Properties, Table};
-use gristmill_testkit::jms::{Login, Message, Peer};
-use gristmill_testkit::rabbitmq::{QueueCounts, RabbitServer};
 use tokio::time::timeout;
 
-use super::target::QUEUE;
+use super::Publishing;
+use super::target::QUEUES;
+use crate::activemq::{ActiveMqServer, QueueCounts as ActiveMqCounts};
+use crate::amqp::{Client, Field, Properties, Table};
+use crate::jms::{Login, Message, Peer};
+use crate::rabbitmq::{QueueCounts, RabbitServer};
+
+/// On RabbitMQ this one is replicated, with all its rules about messages that come back too often.
+const QUORUM: &str = "rough";
 
 /// A broker that does not confirm in this time is asked again.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,14 +33,20 @@ impl Server {
     pub(super) async fn rabbitmq() -> Result<Self> {
         let server = RabbitServer::start().await?;
         let mut client = server.client("/").await?;
-        client.declare_queue(QUEUE, &Table::new()).await?;
+        for queue in QUEUES {
+            let kind = if queue == QUORUM { "quorum" } else { "classic" };
+            let arguments = Table::new().with("x-queue-type", Field::text(kind));
+            client.declare_queue(queue, &arguments).await?;
+        }
         client.close().await?;
         Ok(Self::RabbitMq(Box::new(server)))
     }
 
     pub(super) async fn activemq() -> Result<Self> {
         let server = ActiveMqServer::start().await?;
-        server.create_queue(QUEUE).await?;
+        for queue in QUEUES {
+            server.create_queue(queue).await?;
+        }
         Ok(Self::ActiveMq(Box::new(server)))
     }
 
@@ -59,8 +68,9 @@ impl Server {
     }
 
     /// The lines of a mapping that only one of them has.
-    pub(super) fn mapping(&self) -> &'static str {
+    pub(super) fn mapping(&self, queue: &str) -> &'static str {
         match self {
+            Server::RabbitMq(_) if queue == QUORUM => "",
             // Every fault counts as a return.
             Server::RabbitMq(_) => "delivery_limit = -1\n",
             Server::ActiveMq(_) => "on_failure = \"store\"\n",
@@ -102,29 +112,32 @@ impl Server {
         }
     }
 
-    /// Waits until the queue is empty.
+    /// Waits until the queues are empty.
     pub(super) async fn empty(&self, patience: Duration) -> Result<()> {
-        match self {
-            Server::RabbitMq(server) => {
-                let empty = |counts: QueueCounts| (counts.ready, counts.unacked) == (0, 0);
-                server.wait_for_counts("/", QUEUE, patience, empty).await.map(drop)
-            }
-            Server::ActiveMq(server) => {
-                let empty = |counts: ActiveMqCounts| counts.messages == 0;
-                server.wait_for_counts(QUEUE, patience, empty).await.map(drop)
+        for queue in QUEUES {
+            match self {
+                Server::RabbitMq(server) => {
+                    let empty = |counts: QueueCounts| (counts.ready, counts.unacked) == (0, 0);
+                    server.wait_for_counts("/", queue, patience, empty).await.map(drop)?;
+                }
+                Server::ActiveMq(server) => {
+                    let empty = |counts: ActiveMqCounts| counts.messages == 0;
+                    server.wait_for_counts(queue, patience, empty).await.map(drop)?;
+                }
             }
         }
+        Ok(())
     }
 }
 
 impl Sender {
-    pub(super) async fn publish(&mut self, numbers: Range<u64>) -> Result<()> {
+    pub(super) async fn publish(&mut self, publishing: Publishing) -> Result<()> {
         let published = match self {
             Sender::RabbitMq { port, client } => {
-                timeout(CONFIRM_TIMEOUT, to_rabbitmq(*port, client, numbers)).await
+                timeout(CONFIRM_TIMEOUT, to_rabbitmq(*port, client, publishing)).await
             }
             Sender::ActiveMq { url, peer } => {
-                timeout(CONFIRM_TIMEOUT, to_activemq(url, peer, numbers)).await
+                timeout(CONFIRM_TIMEOUT, to_activemq(url, peer, publishing)).await
             }
         };
         let published = published.context("nothing was confirmed").flatten();
@@ -141,7 +154,7 @@ impl Sender {
 async fn to_rabbitmq(
     port: u16,
     client: &mut Option<Box<Client>>,
-    numbers: Range<u64>,
+    publishing: Publishing,
 ) -> Result<()> {
     let client = match client {
         Some(client) => client,
@@ -151,17 +164,23 @@ async fn to_rabbitmq(
             client.insert(Box::new(new))
         }
     };
+    let Publishing { queue, numbers } = publishing;
     for number in numbers {
-        client.publish(QUEUE, &Properties::persistent(), number.to_string().as_bytes()).await?;
+        client.publish(queue, &Properties::persistent(), number.to_string().as_bytes()).await?;
     }
     client.wait_for_confirms().await
 }
 
-async fn to_activemq(url: &str, peer: &mut Option<Box<Peer>>, numbers: Range<u64>) -> Result<()> {
+async fn to_activemq(
+    url: &str,
+    peer: &mut Option<Box<Peer>>,
+    publishing: Publishing,
+) -> Result<()> {
     let peer = match peer {
         Some(peer) => peer,
         None => peer.insert(Box::new(Peer::connect(&Login::to(url)).await?)),
     };
+    let Publishing { queue, numbers } = publishing;
     let messages: Vec<Message> = numbers.map(|number| Message::text(number.to_string())).collect();
-    peer.send(QUEUE, &messages).await.map(drop)
+    peer.send(queue, &messages).await.map(drop)
 }
