@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use gristmill_testkit::guests;
 use gristmill_testkit::host::Host;
@@ -83,6 +84,32 @@ async fn a_handler_that_takes_too_long_to_compile_stops_its_own_mapping_only() {
     assert!(result.contains("compiling the handler took longer than 1s"), "{result}");
     broker.publish("good", [b"{}".to_vec()]).await;
     assert_eq!(report(&host, "good").await["outcome"], "succeeded");
+}
+
+#[tokio::test]
+async fn native_code_runs_only_where_it_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let native = folder.path().join("silent.cwasm");
+    let silent = guests::component("silent");
+    let mut compile = Command::new(GRISTMILL);
+    compile.arg("compile").arg(&silent).arg("-o").arg(&native);
+    assert!(compile.status().unwrap().success());
+    let mut broker = Broker::with(&["trusting", "wary"]).await;
+    let mapping = |queue, function| {
+        let mapping = broker.mapping(queue, "silent", function, "");
+        mapping.replace(silent.to_str().unwrap(), native.to_str().unwrap())
+    };
+    let host = broker.host(&[mapping("trusting", "trusted = true"), mapping("wary", "")]);
+    let refused = moved(&host, "wary", "Disabled", "FUNCTION_CONFIG_NOT_VALID").await;
+    let result = refused["last_processing_result"].as_str().unwrap();
+    assert!(result.contains("set trusted = true"), "{result}");
+    for queue in ["wary", "trusting"] {
+        broker.publish(queue, [b"{}".to_vec()]).await;
+    }
+    assert_eq!(report(&host, "trusting").await["outcome"], "succeeded");
+    assert_eq!(compilations(&host), 0, "it was compiled before");
+    broker.wait_for("wary", 1, 0).await;
+    drain(&host).await;
 }
 
 #[tokio::test]

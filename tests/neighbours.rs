@@ -1,7 +1,11 @@
 //! A handler that misbehaves is cut off and tried again, and another mapping of the same process
 //! goes on as if nothing were.
 
-use crate::support::{Broker, drain, report, subscribed};
+use std::time::{Duration, Instant};
+
+use gristmill_testkit::wait::until;
+
+use crate::support::{Broker, LONG, drain, host_on_with, nothing_panicked, report, subscribed};
 
 /// Lets a guest misbehave on one queue and works on another meanwhile.
 async fn beside(guest: &str, function: &str, outcomes: &[&str]) {
@@ -47,18 +51,24 @@ async fn a_handler_that_allocates_without_end_is_cut_off() {
     beside("grows-memory", "memory = \"64MiB\"", &["out_of_memory"]).await;
 }
 
-#[tokio::test]
-async fn endless_loops_on_every_processor_hold_up_nobody_else() {
-    let mut broker = Broker::with(&["bad", "good"]).await;
+/// Puts as many endless loops on a queue as keep every processor busy twice over, and returns their
+/// number and the mapping that runs them all at once.
+async fn spinners(broker: &mut Broker) -> (u64, String) {
     let processors = std::thread::available_parallelism().unwrap().get();
     let spinners = 2 * processors;
     broker.publish("bad", vec![b"{}".to_vec(); spinners]).await;
     let many = format!("batch_size = 1\nmaximum_concurrency = {spinners}");
-    let bad = broker.mapping("bad", "spins", "timeout = \"10m\"", &many);
+    (spinners as u64, broker.mapping("bad", "spins", "timeout = \"10m\"", &many))
+}
+
+#[tokio::test]
+async fn endless_loops_on_every_processor_hold_up_nobody_else() {
+    let mut broker = Broker::with(&["bad", "good"]).await;
+    let (spinners, bad) = spinners(&mut broker).await;
     let good = broker.mapping("good", "echo", "", "batch_size = 1");
     let host = broker.host(&[bad, good]);
     subscribed(&host, "good").await;
-    broker.wait_for("bad", 0, spinners as u64).await;
+    broker.wait_for("bad", 0, spinners).await;
     // If these waited for a spinner, the first would take ten minutes.
     for number in 0..100 {
         broker.publish("good", [vec![number]]).await;
@@ -68,4 +78,56 @@ async fn endless_loops_on_every_processor_hold_up_nobody_else() {
         !host.logs().iter().any(|line| line["mapping"] == "bad" && line["message"] == "REPORT")
     );
     host.kill9().await.unwrap();
+}
+
+#[tokio::test]
+async fn endless_loops_on_every_processor_leave_the_heartbeats_alone() {
+    const HEARTBEATS: u32 = 8;
+    // A virtual host of its own, so a connection of its own, over which nothing but heartbeats goes:
+    // after two that are missing, the broker closes it.
+    let mut broker = Broker::with(&["bad"]).await;
+    let mut others = Broker::with(&["good"]).await;
+    let (spinners, bad) = spinners(&mut broker).await;
+    let good = others.mapping("good", "echo", "", "batch_size = 1");
+    let host = host_on_with(broker.server, "heartbeat = \"1s\"\n", &[bad, good]);
+    subscribed(&host, "good").await;
+    broker.wait_for("bad", 0, spinners).await;
+    let began = Instant::now();
+    until(LONG, async || {
+        others.publish("good", [b"{}".to_vec()]).await;
+        assert_eq!(report(&host, "good").await["outcome"], "succeeded");
+        began.elapsed() > HEARTBEATS * Duration::from_secs(1)
+    })
+    .await;
+    broker.wait_for("bad", 0, spinners).await;
+    for mapping in ["bad", "good"] {
+        let lines = host.logs();
+        let of_mapping = lines.iter().filter(|line| line["mapping"] == mapping);
+        let epochs: Vec<_> = of_mapping
+            .filter(|line| line["message"] == "subscribed")
+            .map(|line| &line["epoch"])
+            .collect();
+        assert_eq!(epochs.len(), 1, "{mapping}: {epochs:?}");
+    }
+    host.kill9().await.unwrap();
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_host_in_order_while_endless_loops_are_on_every_processor() {
+    let mut broker = Broker::with(&["bad", "good"]).await;
+    let (spinners, bad) = spinners(&mut broker).await;
+    let good = broker.mapping("good", "echo", "", "batch_size = 1");
+    let host = broker.host(&["[host]\ndrain_timeout = \"1s\"\n\n".to_owned(), bad, good]);
+    subscribed(&host, "good").await;
+    broker.wait_for("bad", 0, spinners).await;
+    host.signal("INT").unwrap();
+    let status = host.wait_exit(LONG).await.unwrap();
+    assert!(status.success(), "{status}: {:#?}", host.logs());
+    nothing_panicked(&host);
+    for (mapping, given_back) in [("bad", spinners), ("good", 0)] {
+        let drained =
+            |line: &&serde_json::Value| line["message"] == "drained" && line["mapping"] == mapping;
+        assert_eq!(host.logs().iter().find(drained).unwrap()["given_back"], given_back);
+    }
+    broker.wait_for("bad", spinners, 0).await;
 }
