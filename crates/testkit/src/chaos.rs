@@ -17,13 +17,13 @@ mod target;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::host::Listener;
 use ledger::Ledger;
@@ -60,12 +60,21 @@ pub enum Broker {
 pub struct Plan {
     /// What the queues are on.
     pub broker: Broker,
-    /// How long faults happen.
-    pub length: Duration,
+    /// When it ends.
+    pub length: Length,
     /// Gives the same schedule of faults again.
     pub seed: u64,
     /// The program.
     pub gristmill: PathBuf,
+}
+
+/// How long faults happen.
+#[derive(Debug, Clone, Copy)]
+pub enum Length {
+    /// So long, whatever happens in it.
+    Time(Duration),
+    /// Until so many have happened, however long that takes.
+    Faults(usize),
 }
 
 /// A fault that was, by the time since the run began.
@@ -105,6 +114,7 @@ struct Record {
     began: Instant,
     ledger: Mutex<Ledger>,
     strange: Mutex<Vec<String>>,
+    is_over: AtomicBool,
     /// When a host last said something, in milliseconds.
     heard_ms: AtomicU64,
 }
@@ -120,6 +130,7 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> Result<Outcome> {
         began: Instant::now(),
         ledger: Mutex::default(),
         strange: Mutex::default(),
+        is_over: AtomicBool::new(false),
         heard_ms: AtomicU64::new(0),
     });
     let listener: Listener = {
@@ -127,15 +138,18 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> Result<Outcome> {
         Arc::new(move |line| record.hear(line))
     };
     let mut target = Target::start(plan.broker, &plan.gristmill, &listener).await?;
-    let until = Instant::now() + plan.length;
     let (producer, pids) = (target.producer(), target.pids());
-    let producing = produce(producer, &record, until);
-    let looking = look(&pids, &record, until);
-    let breaking = break_things(&mut target, &record, until, plan.seed, say);
+    let producing = produce(producer, &record);
+    let looking = look(&pids, &record);
+    let breaking = async {
+        let faults = break_things(&mut target, &record, plan, say).await;
+        record.is_over.store(true, Ordering::Relaxed);
+        faults
+    };
     let ((), (), faults) = tokio::join!(producing, looking, breaking);
     let faults = faults?;
     say(&format!("{:8.1} s  healed after {} faults", record.now().as_secs_f64(), faults.len()));
-    record.rest(until + REST).await?;
+    record.rest(Instant::now() + REST).await?;
     target.empty(REST).await?;
     for number in target.end().await? {
         record.ledger().bury(number);
@@ -151,9 +165,9 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> Result<Outcome> {
 }
 
 /// Sends until the time is over, to one queue after another. What is not confirmed may be there or not.
-async fn produce(mut producer: Producer, record: &Record, until: Instant) {
+async fn produce(mut producer: Producer, record: &Record) {
     for queue in QUEUES.into_iter().cycle() {
-        if Instant::now() >= until {
+        if record.is_over.load(Ordering::Relaxed) {
             return;
         }
         let numbers = record.ledger().attempt(GROUP);
@@ -166,36 +180,42 @@ async fn produce(mut producer: Producer, record: &Record, until: Instant) {
 }
 
 /// Notes the memory of the hosts until the time is over.
-async fn look(pids: &Pids, record: &Record, until: Instant) {
-    while Instant::now() < until {
+async fn look(pids: &Pids, record: &Record) {
+    while !record.is_over.load(Ordering::Relaxed) {
         let memory = pids.iter().map(|pid| resident_kib(pid.load(Ordering::Relaxed))).collect();
         record.ledger().second(record.now()).memory_kib = memory;
         sleep(LOOK).await;
     }
 }
 
-/// Does what the schedule says until the time is over.
+/// Does what the schedule says until it is over.
 async fn break_things(
     target: &mut Target,
     record: &Record,
-    until: Instant,
-    seed: u64,
+    plan: &Plan,
     say: &dyn Fn(&str),
 ) -> Result<Vec<Happened>> {
+    let (count, until) = match plan.length {
+        Length::Time(length) => (usize::MAX, Some(Instant::now() + length)),
+        Length::Faults(count) => (count, None),
+    };
     let mut faults = Vec::new();
-    for (pause, fault) in Schedule::new(seed, target.hosts(), target.has_broker()) {
+    let schedule = Schedule::new(plan.seed, target.hosts(), target.has_broker());
+    for (pause, fault) in schedule.take(count) {
         let at = Instant::now() + pause;
-        if at >= until {
+        if until.is_some_and(|until| at >= until) {
             break;
         }
         sleep_until(at).await;
         let from = record.now();
         say(&format!("{:8.1} s  {fault:?}", from.as_secs_f64()));
-        let suffered = timeout_at(until + REST, target.suffer(fault)).await;
+        let suffered = timeout(REST, target.suffer(fault)).await;
         suffered.with_context(|| format!("{fault:?} did not end"))??;
         faults.push(Happened { fault, from, to: record.now() });
     }
-    sleep_until(until).await;
+    if let Some(until) = until {
+        sleep_until(until).await;
+    }
     Ok(faults)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use gristmill_testkit::chaos::{self, Outcome, Plan};
+use gristmill_testkit::chaos::{self, Length, Outcome, Plan};
 use gristmill_testkit::guests;
 use tokio::runtime::Runtime;
 
@@ -50,7 +50,12 @@ pub(crate) fn run(broker: Broker, length: Duration, seed: u64) -> Result<()> {
     fs::create_dir_all(&folder)
         .and_then(|()| fs::copy(workspace::target().join("debug/gristmill"), &gristmill))
         .with_context(|| format!("cannot write {}", gristmill.display()))?;
-    let plan = Plan { broker: broker.kind(), length, seed, gristmill: gristmill.clone() };
+    let plan = Plan {
+        broker: broker.kind(),
+        length: Length::Time(length),
+        seed,
+        gristmill: gristmill.clone(),
+    };
     println!("{} for {} s, seed {seed}", broker.name(), length.as_secs());
     let runtime = Runtime::new().context("cannot start a runtime")?;
     let outcome = runtime.block_on(chaos::run(&plan, &|line| println!("{line}")));
