@@ -15,6 +15,7 @@ mod contexts;
 mod crashes;
 mod dead_letters;
 mod delivery_limit;
+mod disasters;
 mod drop_ins;
 mod embedded;
 mod embedding;
