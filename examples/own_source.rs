@@ -83,7 +83,7 @@ impl FolderSource {
         Ok(Some(Delivery {
             token: DeliveryToken { epoch: self.epoch, tag: self.last_tag },
             message: Message::from(RabbitMqMessage { properties, redelivered, body }),
-            returns: 0,
+            returns: 0.into(),
             group: None,
         }))
     }

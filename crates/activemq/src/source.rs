@@ -115,7 +115,7 @@ impl ActiveMqSource {
             Ok(shown) => Received::Delivery(Delivery {
                 token,
                 message: shown.into(),
-                returns: u32::try_from(redelivery_counter).unwrap_or(0),
+                returns: u32::try_from(redelivery_counter).unwrap_or(0).into(),
                 group: self.translator.group(&message),
             }),
             Err(NoForm { defect, reason }) => {

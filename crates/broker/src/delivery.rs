@@ -51,11 +51,29 @@ pub struct Delivery {
     /// What the producer sent, as the event will show it.
     pub message: Message,
     /// How often the broker has taken the message back before this hand-over, where it counts that
-    /// (`x-delivery-count` of RabbitMQ's quorum queues, ActiveMQ's redelivery counter); otherwise 0.
-    pub returns: u32,
+    /// (RabbitMQ's quorum queues, ActiveMQ's redelivery counter); otherwise 0.
+    pub returns: Returns,
     /// The group whose messages are handled one after another, where the broker has such
     /// (`JMSXGroupID`).
     pub group: Option<Arc<str>>,
+}
+
+/// How often a broker has taken a message back.
+///
+/// Most brokers have one count, which [`From`] takes for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Returns {
+    /// Every time.
+    pub all: u32,
+    /// Those of them that count towards the limit at which the broker deletes the message. RabbitMQ
+    /// 4.3 counts a message whose consumer went away, and not one that was requeued.
+    pub counted: u32,
+}
+
+impl From<u32> for Returns {
+    fn from(count: u32) -> Self {
+        Self { all: count, counted: count }
+    }
 }
 
 /// A hand-over of a message that no event can show. It is settled like any other.

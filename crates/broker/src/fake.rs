@@ -248,7 +248,7 @@ impl State {
             body: stored.body.clone(),
         }
         .into();
-        let (returns, group) = (stored.returns, stored.group.clone());
+        let (returns, group) = (stored.returns.into(), stored.group.clone());
         consumer.unsettled.insert(tag, (position, stored));
         consumer.since.insert(tag, Instant::now());
         Some(Delivery { token: DeliveryToken { epoch, tag }, message, returns, group })

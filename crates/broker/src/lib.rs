@@ -20,7 +20,7 @@ mod source;
 pub mod tls;
 
 pub use dead_letter::{DeadLetter, DeadLetters, KeepError, Keeping, Original, Unreadable};
-pub use delivery::{Defect, Delivery, DeliveryToken, Epoch, Settlement, Unusable};
+pub use delivery::{Defect, Delivery, DeliveryToken, Epoch, Returns, Settlement, Unusable};
 pub use error::{Disposition, FileError, SourceError, StopCode, with_causes};
 pub use login::{Login, LoginSource, Secret};
 pub use source::{Received, Settled, Source};

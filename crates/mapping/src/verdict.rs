@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gristmill_broker::Returns;
 use gristmill_invocation::Outcome;
 
 use crate::backoff::Backoff;
@@ -107,14 +108,19 @@ impl Condition {
 /// `returns` is how often the broker has taken it back, `attempts` how often this epoch has tried
 /// it. Together they are how often the record was tried, as far as anybody knows.
 #[must_use]
-pub fn fate(give_up: &GiveUp, outcome: &Outcome, returns: u32, attempts: u32) -> Option<Condition> {
-    let tried = returns.saturating_add(attempts);
+pub fn fate(
+    give_up: &GiveUp,
+    outcome: &Outcome,
+    returns: Returns,
+    attempts: u32,
+) -> Option<Condition> {
+    let tried = returns.all.saturating_add(attempts);
     let is_near = |left| left <= DELIVERY_LIMIT_MARGIN;
     if matches!(outcome, Outcome::GaveUp(_)) {
         Some(Condition::GivenUpByFunction)
     } else if give_up.maximum_retry_attempts.is_some_and(|most| tried > most) {
         Some(Condition::RetryAttemptsExhausted)
-    } else if give_up.returns_left(returns).is_some_and(is_near) {
+    } else if give_up.returns_left(returns.counted).is_some_and(is_near) {
         Some(Condition::DeliveryLimitNear)
     } else {
         None
@@ -122,7 +128,7 @@ pub fn fate(give_up: &GiveUp, outcome: &Outcome, returns: u32, attempts: u32) ->
 }
 
 impl GiveUp {
-    /// How often the broker may still take a message back that it has taken back so often; `None`
+    /// How often the broker may still take a message back when so many returns have counted; `None`
     /// without a limit.
     #[must_use]
     pub fn returns_left(&self, returns: u32) -> Option<u32> {
@@ -168,19 +174,19 @@ mod tests {
     fn a_record_is_tried_once_and_then_as_often_as_allowed() {
         let give_up = GiveUp { maximum_retry_attempts: Some(2), ..GiveUp::default() };
         let exhausted = Some(Condition::RetryAttemptsExhausted);
-        assert_eq!(fate(&give_up, &failed(), 0, 2), None);
-        assert_eq!(fate(&give_up, &failed(), 0, 3), exhausted);
+        assert_eq!(fate(&give_up, &failed(), 0.into(), 2), None);
+        assert_eq!(fate(&give_up, &failed(), 0.into(), 3), exhausted);
         // What the broker counted were attempts too.
-        assert_eq!(fate(&give_up, &failed(), 2, 1), exhausted);
+        assert_eq!(fate(&give_up, &failed(), 2.into(), 1), exhausted);
     }
 
     #[test]
     fn within_two_of_the_limit_it_is_not_given_back_any_more() {
         let give_up = GiveUp { delivery_limit: Some(20), ..GiveUp::default() };
-        assert_eq!(fate(&give_up, &failed(), 17, 1), None);
+        assert_eq!(fate(&give_up, &failed(), 17.into(), 1), None);
         for returns in 18..25 {
             let near = Some(Condition::DeliveryLimitNear);
-            assert_eq!(fate(&give_up, &failed(), returns, 1), near);
+            assert_eq!(fate(&give_up, &failed(), returns.into(), 1), near);
         }
     }
 
@@ -189,12 +195,15 @@ mod tests {
         fn only_what_a_rule_names_is_given_up(
             give_up in limits(),
             outcome in outcomes(),
-            returns in 0u32..12,
+            counted in 0u32..12,
+            others in 0u32..3,
             attempts in 1u32..12,
         ) {
-            let near = give_up.delivery_limit.is_some_and(|limit| returns + 2 >= limit);
+            let returns = Returns { all: counted + others, counted };
+            let near = give_up.delivery_limit.is_some_and(|limit| counted + 2 >= limit);
             let unwanted = matches!(outcome, Outcome::GaveUp(_));
-            let tried = give_up.maximum_retry_attempts.is_some_and(|most| returns + attempts > most);
+            let most = give_up.maximum_retry_attempts;
+            let tried = most.is_some_and(|most| returns.all + attempts > most);
             let fate = fate(&give_up, &outcome, returns, attempts);
             prop_assert_eq!(fate.is_some(), near || unwanted || tried);
         }

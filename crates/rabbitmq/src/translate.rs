@@ -5,6 +5,7 @@
 
 pub(crate) mod back;
 
+use gristmill_broker::Returns;
 use gristmill_event::{
     BasicProperties, HEADER_LEVELS_MAX, HeaderInteger, HeaderTable, HeaderValue, Message,
     RabbitMqMessage,
@@ -12,8 +13,12 @@ use gristmill_event::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// The header in which RabbitMQ's quorum queues count returns (RabbitMQ, "Quorum Queues", poison
-/// message handling).
+/// message handling): those that bring the message nearer to its deletion.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// The header in which they count all returns, where that is something else: since RabbitMQ 4.3, what
+/// is requeued is not counted in the other.
+const ACQUIRED_COUNT: &str = "x-acquired-count";
 
 /// What the producer sent. The body is moved, not copied.
 pub(crate) fn message(delivery: lapin::message::Delivery) -> Message {
@@ -22,16 +27,25 @@ pub(crate) fn message(delivery: lapin::message::Delivery) -> Message {
     RabbitMqMessage { properties, redelivered, body: delivery.data }.into()
 }
 
-/// How often the broker has taken the message back, as quorum queues count it in a header that they
+/// How often the broker has taken the message back, as quorum queues count it in headers that they
 /// set themselves.
 ///
-/// Other queues pass on what the producer put there, so the header counts only on a message that the
-/// broker says it has handed over before.
-pub(crate) fn returns(delivery: &lapin::message::Delivery) -> u32 {
+/// Other queues, and earlier releases, pass on what the producer put there, so the headers count only on
+/// a message that the broker says it has handed over before. RabbitMQ 4.3 then sets the count of all
+/// returns, but the other only when it is not 0: one from another queue, which a message can bring along,
+/// must not make it look as if it were near the limit.
+pub(crate) fn returns(delivery: &lapin::message::Delivery) -> Returns {
     let headers = delivery.properties.headers().as_ref().filter(|_| delivery.redelivered);
-    let count = headers.and_then(|headers| headers.inner().get(DELIVERY_COUNT));
-    let Some(HeaderValue::Integer(count)) = count.map(|count| value(count, 0)) else { return 0 };
-    u32::try_from(i64::from(count)).unwrap_or(0)
+    let count = |name| {
+        let count = headers.and_then(|headers| headers.inner().get(name))?;
+        let HeaderValue::Integer(count) = value(count, 0) else { return None };
+        u32::try_from(i64::from(count)).ok()
+    };
+    let counted = count(DELIVERY_COUNT).unwrap_or(0);
+    match count(ACQUIRED_COUNT) {
+        Some(all) => Returns { all, counted: counted.min(all) },
+        None => counted.into(),
+    }
 }
 
 /// As the event shows them.

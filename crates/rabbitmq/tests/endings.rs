@@ -5,9 +5,11 @@ use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gristmill_broker::{Disposition, Login, LoginSource, Received, Secret, Source, SourceError};
+use gristmill_broker::{
+    Disposition, Login, LoginSource, Received, Secret, Settled, Settlement, Source, SourceError,
+};
 use gristmill_rabbitmq::{Address, ConnectionSettings, RabbitMq, RabbitMqSource, SourceSettings};
-use gristmill_testkit::amqp::{Properties, Table};
+use gristmill_testkit::amqp::{Field, Properties, Table};
 use gristmill_testkit::rabbitmq::RabbitServer;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -54,21 +56,33 @@ async fn an_attempt_that_times_out_leaves_no_socket_behind() {
 }
 
 #[tokio::test]
-async fn a_channel_closed_by_the_broker_ends_the_epoch_and_the_next_one_begins() {
-    // A delivery left unsettled for a second closes the channel; the broker looks every half second.
+async fn a_delivery_kept_for_too_long_ends_the_epoch_and_the_next_one_begins() {
+    // The broker looks for those every half second, or when one is due.
     let server = RabbitServer::start_with(&["consumer_timeout = 1000"]).await.unwrap();
     server.eval("application:set_env(rabbit, channel_tick_interval, 500).").await.unwrap();
     let mut client = server.client("/").await.unwrap();
-    client.declare_queue("orders", &Table::new()).await.unwrap();
+    let quorum = Table::new().with("x-queue-type", Field::text("quorum"));
+    client.declare_queue("orders", &quorum).await.unwrap();
     client.publish("orders", &Properties::persistent(), b"a").await.unwrap();
 
     let mut source = source(&broker(server.amqp_port(), LONG));
     let first = source.subscribe().await.unwrap();
     let received = timeout(LONG, source.receive()).await.unwrap().unwrap();
-    assert!(matches!(received, Received::Delivery(_)));
-    let error = timeout(LONG, source.receive()).await.unwrap().unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Reconnect);
-    assert!(error.to_string().contains("timeout"), "{error}");
+    let Received::Delivery(late) = received else { panic!("expected a delivery") };
+    let ended = timeout(LONG, source.receive()).await.unwrap();
+    if server.version() < (4, 3) {
+        let error = ended.unwrap_err();
+        assert_eq!(error.disposition(), Disposition::Reconnect);
+        assert!(error.to_string().contains("timeout"), "{error}");
+    } else {
+        // Here it cancels the consumer and takes the message back. The channel stays open, and a
+        // verdict that comes too late for the message does not close it.
+        assert!(matches!(ended, Ok(Received::Cancelled)), "{ended:?}");
+        let settled = source.settle(Settlement::Ack, &[late.token]).await;
+        assert_eq!(settled, Settled { sent: 1, stale: 0 });
+        let lost = timeout(Duration::from_secs(2), source.receive()).await;
+        assert!(lost.is_err(), "{lost:?}");
+    }
 
     assert!(source.subscribe().await.unwrap() > first);
     let received = timeout(LONG, source.receive()).await.unwrap().unwrap();

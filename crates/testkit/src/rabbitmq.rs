@@ -75,6 +75,8 @@ pub struct RabbitServer {
     node_name: String,
     ports: PortBlock,
     programs: Arc<RabbitPrograms>,
+    /// `(0, 0)` until it has started for the first time.
+    version: (u32, u32),
     vhosts_made: AtomicU32,
 }
 
@@ -114,9 +116,17 @@ impl RabbitServer {
         watchdog.watch(&[epmd.pid()])?;
 
         let node_name = format!("gristmill-{}@localhost", ports.port(AMQP));
-        let vhosts_made = AtomicU32::new(0);
-        let mut server =
-            Self { node: None, epmd, watchdog, folder, node_name, ports, programs, vhosts_made };
+        let mut server = Self {
+            node: None,
+            epmd,
+            watchdog,
+            folder,
+            node_name,
+            ports,
+            programs,
+            version: (0, 0),
+            vhosts_made: AtomicU32::new(0),
+        };
         server.launch().await?;
         Ok(server)
     }
@@ -154,6 +164,11 @@ impl RabbitServer {
     /// The server's process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.node.as_ref().map(Supervised::pid)
+    }
+
+    /// Its version, as in `(3, 10)`, for what one release does and another does not.
+    pub fn version(&self) -> (u32, u32) {
+        self.version
     }
 
     /// The port that speaks AMQP 0-9-1.
@@ -268,6 +283,8 @@ impl RabbitServer {
         self.watchdog.watch(&[self.epmd.pid(), node.pid()])?;
         let ready = |line: &str| line.contains(READY).then_some(());
         node.find("it was ready", START_TIMEOUT, ready).await?;
+        let version = node.lines().iter().find_map(|line| version_in(line));
+        self.version = version.context("RabbitMQ did not say its version")?;
         self.node = Some(node);
         Ok(())
     }
@@ -329,6 +346,13 @@ fn write_files(folder: &Path, ports: &PortBlock, configuration: &[&str]) -> Resu
         .with_context(|| format!("cannot write a server's files into {}", folder.display()))
 }
 
+/// The 3.10 of `… Starting RabbitMQ 3.10.8 on Erlang 25.2.3 [jit]`.
+fn version_in(line: &str) -> Option<(u32, u32)> {
+    let (_, version) = line.split_once(" Starting RabbitMQ ")?;
+    let mut numbers = version.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// Everything but unreserved characters (RFC 3986, section 2.3) as `%XX`.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
@@ -346,6 +370,13 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_in_the_log() {
+        let line = "2026-01-01 [info] <0.222.0>  Starting RabbitMQ 3.10.8 on Erlang 25.2.3 [jit]";
+        assert_eq!(version_in(line), Some((3, 10)));
+        assert_eq!(version_in("RabbitMQ metadata store is starting"), None);
+    }
 
     #[test]
     fn everything_that_means_something_in_a_url_is_encoded() {

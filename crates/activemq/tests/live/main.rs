@@ -115,7 +115,7 @@ fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
 
 /// How often the broker says that it has handed each out before.
 fn returns(deliveries: &[Delivery]) -> Vec<u32> {
-    deliveries.iter().map(|delivery| delivery.returns).collect()
+    deliveries.iter().map(|delivery| delivery.returns.all).collect()
 }
 
 fn sent(sent: usize) -> Settled {

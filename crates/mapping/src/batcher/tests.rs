@@ -23,7 +23,7 @@ fn delivery(tag: u64, body_bytes: usize) -> Delivery {
 
 fn of(tag: u64, message: impl Into<Message>, group: Option<&str>) -> Delivery {
     let token = DeliveryToken { epoch: Epoch(1), tag };
-    Delivery { token, message: message.into(), returns: 0, group: group.map(Into::into) }
+    Delivery { token, message: message.into(), returns: 0.into(), group: group.map(Into::into) }
 }
 
 /// The size of an event with one record of such a body.

@@ -142,13 +142,13 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
     /// deletion. One that is rejected in the end is the broker's to keep either way.
     pub(super) fn watch_over(&mut self, delivery: &Delivery) {
         let limits = &self.settings.give_up;
-        let near = limits.returns_left(delivery.returns).is_some_and(|left| left <= 1);
+        let near = limits.returns_left(delivery.returns.counted).is_some_and(|left| left <= 1);
         if !near || matches!(limits.on_failure, OnFailure::Broker) {
             return;
         }
         let impasse = Impasse {
             message_id: delivery.message.id().map(str::to_owned),
-            returns: delivery.returns,
+            returns: delivery.returns.counted,
             limit: limits.delivery_limit.unwrap_or(u32::MAX),
         };
         if self.last_chance.is_empty() {

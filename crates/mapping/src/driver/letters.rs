@@ -51,7 +51,7 @@ impl Letter {
             token,
             message_id: message.id().map(str::to_owned),
             message: Some(message),
-            invoke_count: returns.saturating_add(attempts),
+            invoke_count: returns.all.saturating_add(attempts),
             group,
         }
     }

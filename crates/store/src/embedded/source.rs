@@ -124,6 +124,7 @@ impl Source for EmbeddedSource {
             State::Closed => Err(self.lost("it is not subscribed")),
             State::Consuming { inbox, .. } => match inbox.next().await {
                 Next::Message(HandedOut { tag, returns, message }) => {
+                    let returns = returns.into();
                     let token = DeliveryToken { epoch: self.epoch, tag };
                     Ok(match message {
                         Ok(message) => {

@@ -96,7 +96,7 @@ fn bodies(taken: &[Delivery]) -> Vec<&str> {
 
 /// What says how often each was handed out.
 fn seen(taken: &[Delivery]) -> Vec<(&str, bool, u32)> {
-    let seen = |delivery| (body(delivery), delivery.message.redelivered(), delivery.returns);
+    let seen = |delivery| (body(delivery), delivery.message.redelivered(), delivery.returns.all);
     taken.iter().map(seen).collect()
 }
 

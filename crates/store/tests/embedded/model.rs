@@ -146,7 +146,7 @@ async fn step(real: &mut Real, model: &mut Model, step: Step, folder: &Path) {
             let taken = take(&mut real.source, count).await;
             for (delivery, (place, times)) in taken.iter().zip(model.inbox.drain(..count)) {
                 assert_eq!(body(delivery), place.1.to_string());
-                let seen = (delivery.message.redelivered(), delivery.returns);
+                let seen = (delivery.message.redelivered(), delivery.returns.all);
                 assert_eq!(seen, (times > 1, times - 1), "{place:?}");
                 model.in_hand.push((place, times, false));
             }

@@ -156,7 +156,9 @@ async fn what_expires_becomes_a_dead_letter_and_says_so() {
 
     let mut dead = subscribed(&broker, DEAD, 10).await;
     let taken = take(&mut dead, 4).await;
-    assert!(taken.iter().all(|delivery| !delivery.message.redelivered() && delivery.returns <= 1));
+    assert!(
+        taken.iter().all(|delivery| !delivery.message.redelivered() && delivery.returns.all <= 1)
+    );
     let of = properties(&taken[0]);
     assert_eq!(of.expiration, None);
     let headers = of.headers.as_ref().unwrap();
