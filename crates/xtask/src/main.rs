@@ -17,6 +17,7 @@ mod fmt;
 mod guests;
 mod layers;
 mod lint;
+mod releases;
 mod test;
 mod tidy;
 mod workspace;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use releases::Releases;
 
 /// What people and CI run on the repository of Gristmill.
 #[derive(Debug, Parser)]
@@ -39,7 +41,7 @@ enum Command {
     /// Shows the main job: builds the program and runs `gristmill demo`
     Demo,
     /// Everything CI runs, cheap things first; ends with a line `N passed, N failed`
-    Test(test::Options),
+    Test(Releases),
     /// Formats all Rust code
     Fmt,
     /// Runs clippy on everything; a warning is an error
@@ -66,6 +68,8 @@ enum Command {
         /// Gives the same faults again
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        #[command(flatten)]
+        releases: Releases,
     },
     /// Runs all benchmarks, or one
     Bench {
@@ -76,7 +80,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Test(options) => return test::run(&options),
+        Command::Test(releases) => return releases.run_again().unwrap_or_else(test::run),
         Command::Demo => demo::run(),
         Command::Fmt => fmt::run(),
         Command::Lint => lint::run(),
@@ -85,7 +89,10 @@ fn main() -> ExitCode {
         Command::Docs => docs::run(),
         Command::Guests => guests::run(),
         Command::Brokers(command) => brokers::run(command),
-        Command::Chaos { broker, minutes, seed } => {
+        Command::Chaos { broker, minutes, seed, releases } => {
+            if let Some(ended) = releases.run_again() {
+                return ended;
+            }
             chaos::run(broker, Duration::from_secs(60 * minutes), seed)
         }
         Command::Bench { name } => bench::run(name.as_deref()),

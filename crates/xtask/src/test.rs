@@ -7,8 +7,6 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
-use gristmill_testkit::{activemq, rabbitmq};
 
 use crate::{docs, fmt, guests, layers, lint, tidy, workspace};
 
@@ -34,28 +32,8 @@ const RINGS: &[(&str, &[&str])] = &[
     ("examples in the documentation", &["--doc"]),
 ];
 
-/// Which releases of the brokers to test with, where it is not Debian's.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// The releases of ActiveMQ to test with, in place of Debian's 5.17
-    #[arg(long, value_parser = activemq::LINES)]
-    activemq: Option<String>,
-    /// The releases of RabbitMQ to test with, in place of Debian's 3.10
-    #[arg(long, value_parser = rabbitmq::LINES)]
-    rabbitmq: Option<String>,
-}
-
 /// Runs everything. Prints its own error, so that the sum comes last.
-pub(crate) fn run(options: &Options) -> ExitCode {
-    let chosen = [
-        (activemq::VERSION_VARIABLE, &options.activemq),
-        (rabbitmq::VERSION_VARIABLE, &options.rabbitmq),
-    ];
-    let chosen = chosen.into_iter().filter_map(|(name, line)| Some((name, line.as_deref()?)));
-    let chosen: Vec<_> = chosen.collect();
-    if !chosen.is_empty() {
-        return run_again_with(&chosen);
-    }
+pub(crate) fn run() -> ExitCode {
     let mut results = Results::default();
     let ended = run_all(&mut results);
     if let Err(error) = &ended {
@@ -66,22 +44,6 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
     println!("{} passed, {} failed", results.passed, results.failed);
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs this program once more with the variables that choose the releases: they have to reach both
-/// the tests and what is done here for them.
-fn run_again_with(chosen: &[(&str, &str)]) -> ExitCode {
-    let status = std::env::current_exe().and_then(|program| {
-        Command::new(program).arg("test").envs(chosen.iter().copied()).status()
-    });
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: cannot run this program again: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 fn run_all(results: &mut Results) -> Result<()> {
