@@ -2,6 +2,7 @@
 
 mod clock;
 mod embedded;
+mod footprint;
 mod line;
 mod line_activemq;
 mod neighbours;
@@ -16,8 +17,9 @@ use crate::workspace;
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks of the whole, which are no criterion benchmarks: they take a broker.
-const OF_THE_WHOLE: [Benchmark; 5] = [
+const OF_THE_WHOLE: [Benchmark; 6] = [
     ("embedded", embedded::run),
+    ("footprint", footprint::run),
     ("line", line::run),
     ("line-activemq", line_activemq::run),
     ("neighbours", neighbours::run),
