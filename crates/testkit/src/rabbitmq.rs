@@ -12,6 +12,7 @@
 //! No server may outlive its test process, and none may touch an installation's own service.
 
 mod admin;
+mod cluster;
 mod installation;
 
 use std::fs::{self, Permissions};
@@ -33,6 +34,7 @@ use crate::process::{Supervised, Watchdog};
 use crate::setup::RabbitPrograms;
 
 pub use admin::QueueCounts;
+pub use cluster::RabbitCluster;
 pub use installation::{LINES, VERSION_VARIABLE, fetch};
 
 /// A start on a machine that is busy compiling has taken 16 seconds.
@@ -69,7 +71,9 @@ static SHARED: OnceCell<RabbitServer> = OnceCell::const_new();
 pub struct RabbitServer {
     /// `None` while the server is stopped or killed.
     node: Option<Supervised>,
-    epmd: Supervised,
+    /// `None` where it uses that of another node of its cluster.
+    epmd: Option<Supervised>,
+    epmd_port: u16,
     watchdog: Watchdog,
     folder: PathBuf,
     node_name: String,
@@ -98,8 +102,21 @@ impl RabbitServer {
     ///
     /// As [`RabbitServer::start`].
     pub async fn start_with(configuration: &[&str]) -> Result<Self> {
-        let programs = installation::programs()?;
         let ports = PortBlock::claim()?;
+        let epmd_port = ports.port(EPMD);
+        let mut server = Self::prepare(ports, epmd_port, &new_cookie(), configuration)?;
+        server.launch().await?;
+        Ok(server)
+    }
+
+    /// Everything but the start itself. The port mapper is its own if it is on a port of its own.
+    fn prepare(
+        ports: PortBlock,
+        epmd_port: u16,
+        cookie: &str,
+        configuration: &[&str],
+    ) -> Result<Self> {
+        let programs = installation::programs()?;
         let folder = tempfile::Builder::new()
             .prefix(&format!("gristmill-rabbitmq-{}-", ports.port(AMQP)))
             .tempdir()
@@ -107,28 +124,29 @@ impl RabbitServer {
         let mut watchdog = Watchdog::start(folder.path())?;
         // From here on the watchdog removes the folder, because it does so in every case.
         let folder = folder.keep();
-        write_files(&folder, &ports, configuration)?;
+        write_files(&folder, &ports, cookie, configuration)?;
 
-        let mut epmd = Command::new("epmd");
-        epmd.env("PATH", &programs.path);
-        epmd.args(["-port", &ports.port(EPMD).to_string(), "-address", "127.0.0.1"]);
-        let epmd = Supervised::spawn("epmd", epmd)?;
-        watchdog.watch(&[epmd.pid()])?;
-
-        let node_name = format!("gristmill-{}@localhost", ports.port(AMQP));
-        let mut server = Self {
+        let mut epmd = None;
+        if epmd_port == ports.port(EPMD) {
+            let mut command = Command::new("epmd");
+            command.env("PATH", &programs.path);
+            command.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"]);
+            let spawned = Supervised::spawn("epmd", command)?;
+            watchdog.watch(&[spawned.pid()])?;
+            epmd = Some(spawned);
+        }
+        Ok(Self {
             node: None,
             epmd,
+            epmd_port,
             watchdog,
             folder,
-            node_name,
+            node_name: node_name(&ports),
             ports,
             programs,
             version: (0, 0),
             vhosts_made: AtomicU32::new(0),
-        };
-        server.launch().await?;
-        Ok(server)
+        })
     }
 
     /// Starts a server that speaks TLS too, and may demand a certificate of its clients.
@@ -270,9 +288,14 @@ impl RabbitServer {
         let node = self.running()?;
         node.signal(signal)?;
         node.wait_exit(STOP_TIMEOUT).await?;
-        self.watchdog.watch(&[self.epmd.pid()])?;
         self.node = None;
-        Ok(())
+        self.watch(None)
+    }
+
+    /// Leaves to the watchdog what runs.
+    fn watch(&mut self, node: Option<u32>) -> Result<()> {
+        let epmd = self.epmd.as_ref().map(Supervised::pid);
+        self.watchdog.watch(&epmd.into_iter().chain(node).collect::<Vec<_>>())
     }
 
     async fn launch(&mut self) -> Result<()> {
@@ -280,7 +303,7 @@ impl RabbitServer {
         command.arg("-noinput");
         command.env_clear().envs(self.environment()).current_dir(&self.folder);
         let node = Supervised::spawn("RabbitMQ", command)?;
-        self.watchdog.watch(&[self.epmd.pid(), node.pid()])?;
+        self.watch(Some(node.pid()))?;
         let ready = |line: &str| line.contains(READY).then_some(());
         node.find("it was ready", START_TIMEOUT, ready).await?;
         let version = node.lines().iter().find_map(|line| version_in(line));
@@ -298,7 +321,7 @@ impl RabbitServer {
             ("LANG", "C.UTF-8".to_owned()),
             // The cookie that lets rabbitmqctl speak to the server lies in the home folder.
             ("HOME", in_folder("")),
-            ("ERL_EPMD_PORT", self.ports.port(EPMD).to_string()),
+            ("ERL_EPMD_PORT", self.epmd_port.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
             ("ERL_CRASH_DUMP_BYTES", "0".to_owned()),
             ("RABBITMQ_NODENAME", self.node_name.clone()),
@@ -328,7 +351,21 @@ const TLS: u16 = 4;
 /// Stands for the line that names the port, which the server chooses.
 const TLS_LISTENER: &str = "listeners.ssl.1 = 127.0.0.1:";
 
-fn write_files(folder: &Path, ports: &PortBlock, configuration: &[&str]) -> Result<()> {
+fn node_name(ports: &PortBlock) -> String {
+    format!("gristmill-{}@localhost", ports.port(AMQP))
+}
+
+/// A cookie is a password for everything, so each server or cluster gets one that cannot be guessed.
+fn new_cookie() -> String {
+    format!("GRISTMILL{:016X}", RandomState::new().hash_one(()))
+}
+
+fn write_files(
+    folder: &Path,
+    ports: &PortBlock,
+    cookie: &str,
+    configuration: &[&str],
+) -> Result<()> {
     let mut text = CONFIGURATION.to_owned();
     text += &format!("listeners.tcp.1 = 127.0.0.1:{}\n", ports.port(AMQP));
     text += &format!("management.tcp.port = {}\n", ports.port(MANAGEMENT));
@@ -336,13 +373,11 @@ fn write_files(folder: &Path, ports: &PortBlock, configuration: &[&str]) -> Resu
         let port = if *line == TLS_LISTENER { ports.port(TLS).to_string() } else { String::new() };
         text += &format!("{line}{port}\n");
     }
-    // A cookie is a password for everything, so each server gets one that cannot be guessed.
-    let secret = RandomState::new().hash_one(folder);
-    let cookie = folder.join(".erlang.cookie");
+    let cookie_file = folder.join(".erlang.cookie");
     fs::write(folder.join("rabbitmq.conf"), text)
         .and_then(|()| fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n"))
-        .and_then(|()| fs::write(&cookie, format!("GRISTMILL{secret:016X}")))
-        .and_then(|()| fs::set_permissions(&cookie, Permissions::from_mode(0o400)))
+        .and_then(|()| fs::write(&cookie_file, cookie))
+        .and_then(|()| fs::set_permissions(&cookie_file, Permissions::from_mode(0o400)))
         .with_context(|| format!("cannot write a server's files into {}", folder.display()))
 }
 

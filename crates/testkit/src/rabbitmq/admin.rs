@@ -90,16 +90,8 @@ impl RabbitServer {
     ///
     /// When the server does not answer or has no such queue.
     pub async fn queue_counts(&self, virtual_host: &str, queue: &str) -> Result<QueueCounts> {
-        let columns = ["name", "messages_ready", "messages_unacknowledged", "consumers"];
-        let mut arguments = vec!["--formatter=json", "list_queues", "--vhost", virtual_host];
-        arguments.extend(columns);
-        let answer = self.ctl(&arguments).await?;
-        let queues: Vec<Value> =
-            serde_json::from_slice(&answer).context("rabbitmqctl did not answer in JSON")?;
-        let row = queues
-            .iter()
-            .find(|row| row["name"] == queue)
-            .with_context(|| format!("no queue {queue} in the virtual host {virtual_host}"))?;
+        let columns = ["messages_ready", "messages_unacknowledged", "consumers"];
+        let row = self.queue_row(virtual_host, queue, &columns).await?;
         let count = |column: &str| {
             row[column].as_u64().with_context(|| format!("rabbitmqctl gave no {column} of {queue}"))
         };
@@ -108,6 +100,32 @@ impl RabbitServer {
             unacked: count("messages_unacknowledged")?,
             consumers: count("consumers")?,
         })
+    }
+
+    /// How many nodes of its cluster run, itself among them.
+    pub(super) async fn cluster_size(&self) -> Result<usize> {
+        let answer = self.ctl(&["--formatter=json", "cluster_status"]).await?;
+        let status: Value =
+            serde_json::from_slice(&answer).context("rabbitmqctl did not answer in JSON")?;
+        let running = status["running_nodes"].as_array();
+        Ok(running.context("rabbitmqctl gave no running nodes")?.len())
+    }
+
+    /// The name of the node that leads a quorum queue.
+    pub(super) async fn queue_leader(&self, virtual_host: &str, queue: &str) -> Result<String> {
+        let row = self.queue_row(virtual_host, queue, &["leader"]).await?;
+        let leader = row["leader"].as_str().filter(|leader| leader.contains('@'));
+        leader.map(str::to_owned).with_context(|| format!("the queue {queue} has no leader"))
+    }
+
+    /// What `rabbitmqctl` says about a queue.
+    async fn queue_row(&self, virtual_host: &str, queue: &str, columns: &[&str]) -> Result<Value> {
+        let arguments = ["--formatter=json", "list_queues", "--vhost", virtual_host, "name"];
+        let answer = self.ctl(&[&arguments[..], columns].concat()).await?;
+        let queues: Vec<Value> =
+            serde_json::from_slice(&answer).context("rabbitmqctl did not answer in JSON")?;
+        let row = queues.into_iter().find(|row| row["name"] == queue);
+        row.with_context(|| format!("no queue {queue} in the virtual host {virtual_host}"))
     }
 
     /// Asks for a queue's counts again and again until they are as wanted, and returns them.

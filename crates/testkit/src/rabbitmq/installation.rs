@@ -36,7 +36,7 @@ const INSTALLED_LINE: &str = "3.10";
 const SUITES: [(&str, &str); 2] = [("4.0", "trixie"), ("4", "forky")];
 
 /// Raised when what is made of the packages changes, so that it is made anew.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// For systems whose package lists do not say where they come from.
 const MIRROR: &str = "http://deb.debian.org/debian";
@@ -201,7 +201,7 @@ fn mirror_in(text: &str) -> Option<String> {
 }
 
 /// Puts a script in the place of every program of Erlang in `made`, which starts the program as it
-/// will be in `root`; and tells Erlang's own script where it will be.
+/// will be in `root`; and tells Erlang's own scripts where it will be.
 fn wrap_programs(made: &Path, root: &Path) -> Result<()> {
     let (linker, libraries) = linker(made)?;
     let start = format!(
@@ -216,6 +216,8 @@ fn wrap_programs(made: &Path, root: &Path) -> Result<()> {
             let (path, kind) = (folder.join(entry.file_name()), entry.file_type()?);
             if kind.is_dir() {
                 folders.push(path);
+            } else if entry.file_name() == "erl" {
+                move_script(&entry.path(), root)?;
             } else if kind.is_file() && is_program(&entry.path())? {
                 let mut name = path.into_os_string();
                 name.push(".elf");
@@ -226,12 +228,17 @@ fn wrap_programs(made: &Path, root: &Path) -> Result<()> {
             }
         }
     }
-    let path = made.join(ERLANG).join("bin/erl");
-    let script = fs::read_to_string(&path).context("cannot read the start script of Erlang")?;
-    let moved =
-        script.replace(&format!("=/{ERLANG}\n"), &format!("='{}'\n", root.join(ERLANG).display()));
-    ensure!(moved != script, "the start script of Erlang does not say where Erlang is");
-    fs::write(&path, moved).context("cannot write the start script of Erlang")
+    Ok(())
+}
+
+/// One of Erlang's start scripts, which all have where Erlang is.
+fn move_script(path: &Path, root: &Path) -> Result<()> {
+    let script =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let packaged = format!("=/{ERLANG}\n");
+    let moved = script.replace(&packaged, &format!("='{}'\n", root.join(ERLANG).display()));
+    ensure!(moved != script, "{} does not say where Erlang is", path.display());
+    fs::write(path, moved).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The dynamic linker and the folder of libraries beside it, both within the packages.
