@@ -8,6 +8,7 @@ mod activemq;
 mod authoring;
 mod batching;
 mod chaos;
+mod cluster;
 mod compiling;
 mod concurrency;
 mod consumer_timeout;

@@ -6,12 +6,16 @@
 //! the others are wrong neither reaches them nor is reached.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 
 use super::{EPMD, RabbitServer, new_cookie, node_name};
 use crate::ports::PortBlock;
+
+/// A node that has paused looks for the others every second, and then starts anew.
+const HEAL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A cluster of this test process. Dropping it ends its nodes and removes their data.
 #[derive(Debug)]
@@ -86,18 +90,32 @@ impl RabbitCluster {
         node.eval(&format!("{expression}ok.")).await
     }
 
-    /// Lets nodes that were cut off reach the others again. They do so by themselves.
+    /// Lets nodes that were cut off reach the others again, and waits until all that run are a cluster.
     ///
     /// # Errors
     ///
-    /// When a node does not run.
+    /// When they do not find each other.
     pub async fn heal(&self) -> Result<()> {
         let names: Vec<_> = self.nodes.iter().map(|node| format!("'{}'", node.node_name)).collect();
         let names = names.join(", ");
         let expression = format!(
             "[erlang:set_cookie(Name, erlang:get_cookie()) || Name <- [{names}], Name =/= node()]."
         );
-        try_join_all(self.nodes.iter().map(|node| node.eval(&expression))).await.map(drop)
+        let running: Vec<_> = self.nodes.iter().filter(|node| node.pid().is_some()).collect();
+        try_join_all(running.iter().map(|node| node.eval(&expression))).await?;
+        let deadline = Instant::now() + HEAL_TIMEOUT;
+        for node in &running {
+            // Each question takes so long that nothing else needs to slow the loop down. A node that
+            // has paused has no answer until it goes on.
+            while node.cluster_size().await.ok() != Some(running.len()) {
+                ensure!(
+                    Instant::now() < deadline,
+                    "{} has not found the others after {HEAL_TIMEOUT:?}",
+                    node.node_name
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The index of the node that leads a quorum queue, as some node that runs sees it.
