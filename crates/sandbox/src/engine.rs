@@ -42,6 +42,11 @@ const BACKTRACE_FRAMES: usize = 20;
 const MEMORY_KEEP_BYTES: usize = 64 * 1024;
 const TABLE_KEEP_BYTES: usize = 16 * 1024;
 
+/// How many places of ended instances wait for the next of the same handler, and keep what is above.
+/// With all else each takes about 170 KiB, so that of wasmtime's default, 100, a host grows by 17 MiB
+/// while its handlers are exchanged again and again.
+const WAITING_PLACES_MAX: u32 = 16;
+
 /// The metadata that one part of a component may need: many times what large ones do.
 const METADATA_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -226,6 +231,7 @@ fn run_as(config: &mut Config, settings: EngineSettings) {
     pool.max_core_instance_size(METADATA_BYTES_MAX);
     pool.linear_memory_keep_resident(MEMORY_KEEP_BYTES);
     pool.table_keep_resident(TABLE_KEEP_BYTES);
+    pool.max_unused_warm_slots(WAITING_PLACES_MAX);
     // `pagemap_scan` would make fresh instances two to three times faster, but in this version it
     // passes over pages that were swapped out, which the next instance could then read
     // (bytecodealliance/wasmtime, pull request 14357).

@@ -182,7 +182,8 @@ async fn produce(mut producer: Producer, record: &Record) {
 /// Notes the memory of the hosts until the time is over.
 async fn look(pids: &Pids, record: &Record) {
     while !record.is_over.load(Ordering::Relaxed) {
-        let memory = pids.iter().map(|pid| resident_kib(pid.load(Ordering::Relaxed))).collect();
+        let memory: Vec<u64> =
+            pids.iter().map(|pid| resident_kib(pid.load(Ordering::Relaxed))).collect();
         record.ledger().second(record.now()).memory_kib = memory;
         sleep(LOOK).await;
     }

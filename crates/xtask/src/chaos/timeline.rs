@@ -37,20 +37,18 @@ pub(super) fn draw(outcome: &Outcome) -> String {
     let y = |part: f64| PLOT_TOP + PLOT_HEIGHT * (1.0 - part);
 
     let mut lines = String::new();
-    let mut line = |color: &str, part: &dyn Fn(&Second) -> f64| {
-        let points = seconds
-            .iter()
-            .enumerate()
-            .map(|(at, second)| format!("{:.1},{:.1}", x(at as f64), y(part(second))));
+    let mut line = |color: &str, part: &dyn Fn(&Second) -> Option<f64>| {
+        let points = seconds.iter().enumerate().filter_map(|(at, second)| {
+            Some(format!("{:.1},{:.1}", x(at as f64), y(part(second)?)))
+        });
         let points = points.collect::<Vec<_>>().join(" ");
         lines += &format!("<polyline fill=\"none\" stroke=\"{color}\" points=\"{points}\"/>\n");
     };
-    line(CONFIRMED, &|second| f64::from(second.confirmed) / rate_max);
-    line(HANDLED, &|second| f64::from(second.handled) / rate_max);
+    line(CONFIRMED, &|second| Some(f64::from(second.confirmed) / rate_max));
+    line(HANDLED, &|second| Some(f64::from(second.handled) / rate_max));
     for (host, color) in MEMORY.into_iter().enumerate() {
-        line(color, &|second| {
-            second.memory_kib.get(host).copied().unwrap_or(0) as f64 / memory_max
-        });
+        // On a busy machine a second can pass in which nobody looked.
+        line(color, &|second| Some(*second.memory_kib.get(host)? as f64 / memory_max));
     }
 
     let kinds = kinds(outcome);
