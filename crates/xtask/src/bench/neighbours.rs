@@ -130,7 +130,7 @@ impl Stage {
             scenario.what,
             if scenario.has_traffic() { "     traffic alone: p99 ratio" } else { "" }
         );
-        let (mut ratios, mut of_traffic) = (Vec::new(), Vec::new());
+        let (mut ratios, mut of_traffic, mut of_host) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
             let alone = self.of_round(scenario, Others::Away).await?;
             let beside = self.of_round(scenario, Others::Beside).await?;
@@ -141,9 +141,10 @@ impl Stage {
             );
             ratios.push(ratio);
             if scenario.has_traffic() {
-                let ratio = self.of_round(scenario, Others::Traffic).await?.p99 / alone.p99;
-                print!(" {ratio:28.2}");
-                of_traffic.push(ratio);
+                let traffic = self.of_round(scenario, Others::Traffic).await?;
+                print!(" {:28.2}", traffic.p99 / alone.p99);
+                of_traffic.push(traffic.p99 / alone.p99);
+                of_host.push(beside.p99 / traffic.p99);
             }
             println!();
         }
@@ -151,6 +152,10 @@ impl Stage {
         println!("  beside         {}", super::summary(&mut ratios));
         if scenario.has_traffic() {
             println!("  traffic alone  {}", super::summary(&mut of_traffic));
+            println!(
+                "beside against traffic alone, so the host's part: {}",
+                super::summary(&mut of_host)
+            );
         }
         Ok(())
     }

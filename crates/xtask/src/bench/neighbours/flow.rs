@@ -54,7 +54,8 @@ async fn publish(mut client: Client, queue: String, flow: Flow, first: Instant) 
     loop {
         times.tick().await;
         for _ in 0..flow.count {
-            client.publish(&queue, &Properties::persistent(), &body).await?;
+            // Not persistent: the broker's disk is no part of this.
+            client.publish(&queue, &Properties::default(), &body).await?;
         }
         client.wait_for_confirms().await?;
     }
