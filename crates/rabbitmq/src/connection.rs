@@ -2,15 +2,18 @@
 //! dead letters are published.
 //!
 //! Each connection costs an operating system's thread in the client and some memory in the broker,
-//! and brokers may have a quota of them: so mappings share one and have a channel each.
+//! and brokers may have a quota of them: so mappings share one and have a channel each. A second is made
+//! only for a mapping that one node of a cluster gives nothing to.
 //!
 //! What must never happen: both uses of one connection, since a broker in an alarm stops reading from whoever
 //! publishes, and with that from whoever acks.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use gristmill_broker::{Disposition, KeepError, Login, LoginSource, SourceError, with_causes};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -45,7 +48,8 @@ pub struct Address {
 /// How to reach a broker.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// Where it listens; tried in turn, from the first on, for every connection. At least one.
+    /// Where it listens; tried in turn, from the first on, for every connection, but for a source that a
+    /// node did not start a consumer for: then from the next on. At least one.
     pub addresses: Vec<Address>,
     /// How to encrypt; `None`: not at all.
     pub tls: Option<TlsSettings>,
@@ -68,16 +72,23 @@ pub struct ConnectionSettings {
 #[derive(Debug)]
 pub struct RabbitMq {
     settings: ConnectionSettings,
-    /// Locked while connecting, so that all who wait get the same connection.
-    connection: Mutex<Option<Arc<Connection>>>,
+    /// At most one for each address. Locked while connecting, so that all who wait get the same.
+    connections: Mutex<Vec<Connected>>,
     pub(crate) abandoned: Abandoned,
+}
+
+/// A connection, and which of the addresses it is to.
+#[derive(Debug, Clone)]
+pub(crate) struct Connected {
+    pub(crate) address: usize,
+    pub(crate) connection: Arc<Connection>,
 }
 
 impl RabbitMq {
     /// A broker; connects to nothing yet.
     #[must_use]
     pub fn new(settings: ConnectionSettings) -> Arc<Self> {
-        Arc::new(Self { settings, connection: Mutex::default(), abandoned: Abandoned::default() })
+        Arc::new(Self { settings, connections: Mutex::default(), abandoned: Abandoned::default() })
     }
 
     /// A source on one of its queues; subscribes to nothing yet.
@@ -106,7 +117,7 @@ impl RabbitMq {
     ///
     /// [`SourceError`] as for a subscription.
     pub async fn probe(&self) -> Result<(), SourceError> {
-        self.connection().await?;
+        self.connection(None).await?;
         self.close().await;
         Ok(())
     }
@@ -114,31 +125,46 @@ impl RabbitMq {
     /// Closes the connection in order, if there is one, so that the broker logs no lost client.
     /// Its sources lose their subscriptions. Gives up on a broker that does not answer.
     pub async fn close(&self) {
-        if let Some(connection) = self.connection.lock().await.take() {
-            // An error says that it is closed already.
-            drop(timeout(CLOSE_TIMEOUT, connection.close(REPLY_SUCCESS, "".into())).await);
+        let connections = mem::take(&mut *self.connections.lock().await);
+        let closing = connections.iter().map(|connected| {
+            timeout(CLOSE_TIMEOUT, connected.connection.close(REPLY_SUCCESS, "".into()))
+        });
+        // An error says that it is closed already.
+        drop(join_all(closing).await);
+        if !connections.is_empty() {
             self.abandoned.clear();
         }
     }
 
-    /// The connection, which is made when there is none. It closes when nobody holds it any more.
-    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, SourceError> {
-        let mut shared = self.connection.lock().await;
-        if let Some(connection) = shared.as_ref().filter(|shared| shared.status().connected()) {
-            return Ok(Arc::clone(connection));
+    /// The connection, which is made when there is none. It closes when nobody holds it any more. One to
+    /// the address `avoided` is taken only when no other can be had.
+    pub(crate) async fn connection(
+        &self,
+        avoided: Option<usize>,
+    ) -> Result<Connected, SourceError> {
+        let avoided = avoided.filter(|_| self.settings.addresses.len() > 1);
+        let mut connections = self.connections.lock().await;
+        connections.retain(|connected| connected.connection.status().connected());
+        let other = connections.iter().find(|connected| Some(connected.address) != avoided);
+        if let Some(connected) = other {
+            return Ok(connected.clone());
         }
-        let connection = Arc::new(self.connect().await?);
-        *shared = Some(Arc::clone(&connection));
-        Ok(connection)
+        // All that is left is to that address, which comes last.
+        let first = avoided.map_or(0, |address| address + 1);
+        let connected = self.connect(first, connections.first()).await?;
+        if !connections.iter().any(|there| there.address == connected.address) {
+            connections.push(connected.clone());
+        }
+        Ok(connected)
     }
 
     /// Sees whether a queue is there. It is taken to be where the login may not look: since RabbitMQ 4.3
     /// that takes a right on the queue itself, which publishing there does not.
     pub(crate) async fn find(&self, queue: &str) -> Result<(), KeepError> {
         let name = error::queue_name(queue)?;
-        let connection = self.connection().await.map_err(KeepError::Connection)?;
+        let connected = self.connection(None).await.map_err(KeepError::Connection)?;
         let finding = async {
-            let channel = connection.create_channel().await?;
+            let channel = connected.connection.create_channel().await?;
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             channel.queue_declare(name, passive, FieldTable::default()).await?;
             channel.close(REPLY_SUCCESS, "".into()).await
@@ -149,9 +175,13 @@ impl RabbitMq {
         }
     }
 
-    /// Tries every address in turn. One that answers and refuses has the last word: the others are
-    /// the same broker.
-    async fn connect(&self) -> Result<Connection, SourceError> {
+    /// Tries every address in turn, from one of them on. One that answers and refuses has the last word:
+    /// the others are the same broker. A connection that is there counts as one that has been made.
+    async fn connect(
+        &self,
+        first: usize,
+        there: Option<&Connected>,
+    ) -> Result<Connected, SourceError> {
         let settings = &self.settings;
         let login = settings
             .login
@@ -164,9 +194,16 @@ impl RabbitMq {
             source,
         })?;
         let mut away = Vec::new();
-        for address in &settings.addresses {
+        let count = settings.addresses.len();
+        let in_turn = settings.addresses.iter().enumerate().cycle().skip(first).take(count);
+        for (number, address) in in_turn {
+            if let Some(there) = there.filter(|there| there.address == number) {
+                return Ok(there.clone());
+            }
             match self.connect_to(address, &login, tls.clone()).await {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => {
+                    return Ok(Connected { address: number, connection: Arc::new(connection) });
+                }
                 Err(error) if error.disposition() == Disposition::Reconnect => away.push(error),
                 Err(refusal) => return Err(refusal),
             }

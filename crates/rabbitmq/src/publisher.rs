@@ -86,7 +86,8 @@ impl RabbitMqPublisher {
     }
 
     async fn open(&self, queue: &str) -> Result<Open, KeepError> {
-        let connection = self.broker.connection().await.map_err(KeepError::Connection)?;
+        let connected = self.broker.connection(None).await.map_err(KeepError::Connection)?;
+        let connection = connected.connection;
         let failed = |failed| error::publishing(&failed, queue);
         let channel = connection.create_channel().await.map_err(failed)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;

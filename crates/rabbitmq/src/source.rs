@@ -17,7 +17,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use gristmill_broker::{
-    Delivery, DeliveryToken, Epoch, Original, Received, Settled, Settlement, Source, SourceError,
+    Delivery, DeliveryToken, Disposition, Epoch, Original, Received, Settled, Settlement, Source,
+    SourceError,
 };
 use gristmill_event::Message;
 use lapin::options::{
@@ -27,7 +28,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::{sleep, timeout};
 
-use crate::connection::{REPLY_SUCCESS, RabbitMq};
+use crate::connection::{Connected, REPLY_SUCCESS, RabbitMq};
 use crate::error;
 use crate::ledger::{Frame, Ledger};
 use crate::original;
@@ -60,6 +61,9 @@ pub struct RabbitMqSource {
     settings: SourceSettings,
     epoch: Epoch,
     state: State,
+    /// The address of a node that did not start a consumer, which one that is cut off from its cluster
+    /// does not (RabbitMQ 4.3): the next attempt goes elsewhere.
+    avoided: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -71,7 +75,7 @@ enum State {
 
 impl RabbitMqSource {
     pub(crate) fn new(broker: Arc<RabbitMq>, settings: SourceSettings) -> Self {
-        Self { broker, settings, epoch: Epoch(0), state: State::Closed }
+        Self { broker, settings, epoch: Epoch(0), state: State::Closed, avoided: None }
     }
 
     /// Opens a channel and starts a consumer on it.
@@ -106,16 +110,21 @@ impl RabbitMqSource {
 impl Source for RabbitMqSource {
     async fn subscribe(&mut self) -> Result<Epoch, SourceError> {
         self.close().await;
-        let connection = self.broker.connection().await?;
+        let Connected { address, connection } = self.broker.connection(self.avoided).await?;
         let consuming = timeout(CONSUME_TIMEOUT, self.consume(&connection));
-        let (channel, consumer) = match consuming.await {
-            Ok(Ok(consuming)) => consuming,
-            Ok(Err(refusal)) => return Err(error::consuming(&refusal, &self.settings.queue)),
-            Err(_elapsed) => return Err(self.lost("the broker did not answer in time")),
+        let failed = match consuming.await {
+            Ok(Ok((channel, consumer))) => {
+                self.epoch = self.epoch.next();
+                self.state = State::Consuming { channel, consumer, ledger: Ledger::new() };
+                return Ok(self.epoch);
+            }
+            Ok(Err(refusal)) => error::consuming(&refusal, &self.settings.queue),
+            Err(_elapsed) => self.lost("the broker did not answer in time"),
         };
-        self.epoch = self.epoch.next();
-        self.state = State::Consuming { channel, consumer, ledger: Ledger::new() };
-        Ok(self.epoch)
+        if failed.disposition() == Disposition::Reconnect {
+            self.avoided = Some(address);
+        }
+        Err(failed)
     }
 
     async fn receive(&mut self) -> Result<Received, SourceError> {
