@@ -33,4 +33,5 @@ mod reloading;
 mod reports;
 mod stopping;
 mod support;
+mod syncing;
 mod watching;

@@ -1,6 +1,7 @@
 //! A handler that misbehaves is cut off and tried again, and another mapping of the same process
 //! goes on as if nothing were.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use gristmill_testkit::wait::until;
@@ -61,6 +62,19 @@ async fn spinners(broker: &mut Broker) -> (u64, String) {
     (spinners as u64, broker.mapping("bad", "spins", "timeout = \"10m\"", &many))
 }
 
+/// The name of the thread that has computed longest, as Linux tells it.
+fn busiest_thread(pid: u32) -> String {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let threads = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
+    let busiest = threads.flatten().max_by_key(|stat| {
+        // As in `17 (name) S` and further fields, of which the twelfth is the time in user code.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(11).unwrap().parse::<u64>().unwrap()
+    });
+    let (_, name) = busiest.as_ref().unwrap().split_once(" (").unwrap();
+    name.split_once(')').unwrap().0.to_owned()
+}
+
 #[tokio::test]
 async fn endless_loops_on_every_processor_hold_up_nobody_else() {
     let mut broker = Broker::with(&["bad", "good"]).await;
@@ -77,6 +91,9 @@ async fn endless_loops_on_every_processor_hold_up_nobody_else() {
     assert!(
         !host.logs().iter().any(|line| line["mapping"] == "bad" && line["message"] == "REPORT")
     );
+    if cfg!(target_os = "linux") {
+        assert_eq!(busiest_thread(host.pid()), "gristmill-long", "on the handlers' own threads");
+    }
     host.kill9().await.unwrap();
 }
 

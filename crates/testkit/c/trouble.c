@@ -3,7 +3,7 @@
  *
  * Loaded before the C library by LD_PRELOAD. The file that GRISTMILL_TROUBLE names is shared with the
  * test: its first eight bytes say whether regular files can grow (0) or not, the next eight by how many
- * seconds the wall clock is off.
+ * seconds the wall clock is off, and in the last eight it is counted how often files were synced.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,6 +21,7 @@
 struct control {
     volatile int64_t full;
     volatile int64_t clock_offset;
+    int64_t syncs;
 };
 
 static struct control none;
@@ -29,10 +30,10 @@ static struct control *control = &none;
 __attribute__((constructor)) static void attach(void)
 {
     const char *path = getenv("GRISTMILL_TROUBLE");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
-    void *shared = mmap(NULL, sizeof(struct control), PROT_READ, MAP_SHARED, fd, 0);
+    void *shared = mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (shared != MAP_FAILED)
         control = shared;
@@ -103,6 +104,23 @@ ssize_t copy_file_range(int from, off64_t *from_at, int to, off64_t *to_at, size
     if (control->full && has_no_room(to, (to_at ? *to_at : lseek(to, 0, SEEK_CUR)) + (off_t)count))
         return -1;
     return syscall(SYS_copy_file_range, from, from_at, to, to_at, count, flags);
+}
+
+static int synced(int result)
+{
+    if (result == 0)
+        __atomic_add_fetch(&control->syncs, 1, __ATOMIC_SEQ_CST);
+    return result;
+}
+
+int fsync(int fd)
+{
+    return synced((int)syscall(SYS_fsync, fd));
+}
+
+int fdatasync(int fd)
+{
+    return synced((int)syscall(SYS_fdatasync, fd));
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)

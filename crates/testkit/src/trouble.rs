@@ -1,4 +1,4 @@
-//! A full disk and a clock that jumps, for one program under test and nobody else.
+//! A full disk and a clock that jumps, for one program under test and nobody else; and how often it syncs.
 //!
 //! The program runs with a small library of ours in front of the C library (`c/trouble.c`, Linux only),
 //! which looks at a page of memory shared with the test.
@@ -19,7 +19,8 @@ const SOURCE: &str = include_str!("../c/trouble.c");
 /// Where the shared numbers lie, in bytes, and how long they are together.
 const FULL_AT: u64 = 0;
 const CLOCK_AT: u64 = 8;
-const CONTROL_BYTES: u64 = 16;
+const SYNCS_AT: u64 = 16;
+const CONTROL_BYTES: u64 = 24;
 
 /// What can befall the programs that run with its [environment](Trouble::environment).
 #[derive(Debug)]
@@ -65,6 +66,18 @@ impl Trouble {
     /// When the file shared with the program cannot be written.
     pub fn shift_clock(&self, seconds: i64) -> Result<()> {
         self.tell(CLOCK_AT, seconds)
+    }
+
+    /// How often files have been synced to the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the file shared with the program cannot be read.
+    pub fn syncs(&self) -> Result<i64> {
+        let mut number = [0; 8];
+        let read = self.control.as_file().read_exact_at(&mut number, SYNCS_AT);
+        read.context("cannot read a file shared with a program")?;
+        Ok(i64::from_ne_bytes(number))
     }
 
     fn tell(&self, at: u64, number: i64) -> Result<()> {
@@ -123,6 +136,17 @@ mod tests {
         trouble.fill_disk(false).unwrap();
         assert!(shell(&trouble, &append).0);
         assert_eq!(fs::read_to_string(file).unwrap(), "ybcmore");
+    }
+
+    #[test]
+    fn what_is_synced_is_counted() {
+        let trouble = Trouble::new().unwrap();
+        let file = NamedTempFile::new().unwrap();
+        for (number, options) in [(0, ""), (1, "conv=fsync"), (2, "conv=fdatasync")] {
+            let line = format!("printf x | dd of={} {options}", file.path().display());
+            assert!(shell(&trouble, &line).0);
+            assert_eq!(trouble.syncs().unwrap(), number);
+        }
     }
 
     #[test]

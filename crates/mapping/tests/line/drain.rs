@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use gristmill_mapping::Settings;
+use tokio::time::sleep;
+
 use crate::support::{LONG, Line, QUEUE, Scripted, concurrency, fails, publish, succeeds, texts};
 
 #[tokio::test(start_paused = true)]
 async fn stop_settles_what_was_taken_and_takes_nothing_more() {
     let function = Scripted::new(|_, _| (Duration::from_secs(5), succeeds().1));
-    let line = Line::start(function, |_| (), &["a", "b", "c"]);
+    let adjust = |settings: &mut Settings| settings.batch.window = Duration::from_secs(300);
+    let line = Line::start(function, adjust, &["a", "b", "c"]);
     line.called(1).await;
     line.stop.cancel();
-    line.until(|broker| broker.takes_nothing(QUEUE)).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(line.broker.takes_nothing(QUEUE), "while the call runs");
     publish(&line.broker, &["late"]);
     let (broker, function) = line.stop().await;
     // The open batch was hurried and handled too.

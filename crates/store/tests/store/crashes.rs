@@ -7,7 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::{UNBOUNDED, check, keep, letter, message_ids, origin, store};
+use gristmill_broker::DeadLetters;
+
+use super::{UNBOUNDED, check, keep, letter, message_ids, origin, runtime, store};
 
 /// The folder of a process that keeps letters until it is killed, and says which.
 const FOLDER: &str = "GRISTMILL_STORE_TEST_FOLDER";
@@ -23,9 +25,12 @@ fn keeps_letters_until_it_is_killed() {
     let kept = store(Path::new(&folder), UNBOUNDED);
     let keeper = kept.keeper(origin("orders"));
     let mut next = message_ids(&kept).last().map_or(0, |last| last + 1);
+    // One for all of them: to end one waits for what is still being written.
+    let runtime = runtime();
     loop {
         let ids = next..next + 3;
-        match keep(&keeper, ids.clone().map(|id| letter(id, vec![7; bytes])).collect()) {
+        let letters = ids.clone().map(|id| letter(id, vec![7; bytes])).collect();
+        match runtime.block_on(keeper.keep(letters)) {
             Ok(()) => println!("kept {} {}", ids.start, ids.end),
             Err(error) => {
                 println!("refused {error}");
