@@ -9,14 +9,16 @@ use gristmill_testkit::host::Host;
 use gristmill_testkit::trouble::Trouble;
 
 use crate::dead_letters::{gave_up, list};
-use crate::support::{GRISTMILL, drain, subscribed};
+use crate::support::{GRISTMILL, drain, report, subscribed};
+use crate::watching::{listening, request};
 
-/// A host on an embedded queue whose handler fails, and may fail once.
-fn host(trouble: &Trouble) -> Host {
-    let component = guests::component("always-err");
+/// A host on an embedded queue that gives up what fails once.
+fn host(guest: &str, trouble: &Trouble) -> Host {
+    let component = guests::component(guest);
     let configuration = format!(
-        "[broker.here]\ntype = \"embedded\"\n\n[function.fails]\ncomponent = {component:?}\n\n\
-         [mapping.orders]\nbroker = \"here\"\nqueue = \"orders\"\nfunction = \"fails\"\n\
+        "[host]\nlisten = \"127.0.0.1:0\"\n[broker.here]\ntype = \"embedded\"\nhttp_publish = true\n\n\
+         [function.called]\ncomponent = {component:?}\n\n\
+         [mapping.orders]\nbroker = \"here\"\nqueue = \"orders\"\nfunction = \"called\"\n\
          maximum_retry_attempts = 0\n"
     );
     let environment = trouble.environment();
@@ -34,7 +36,7 @@ fn publish(folder: &Path, trouble: &Trouble) {
 #[tokio::test]
 async fn what_is_confirmed_and_what_is_given_up_is_synced_before_that_is_said() {
     let (of_host, of_publisher) = (Trouble::new().unwrap(), Trouble::new().unwrap());
-    let host = host(&of_host);
+    let host = host("always-err", &of_host);
     subscribed(&host, "orders").await;
     for number in 1..=3 {
         let (confirmed, kept) = (of_publisher.syncs().unwrap(), of_host.syncs().unwrap());
@@ -45,4 +47,20 @@ async fn what_is_confirmed_and_what_is_given_up_is_synced_before_that_is_said() 
     }
     drain(&host).await;
     assert_eq!(list(&host).len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_confirmed_between_hand_overs_is_synced_though_they_are_not() {
+    let trouble = Trouble::new().unwrap();
+    let host = host("silent", &trouble);
+    let address = listening(&host).await;
+    subscribed(&host, "orders").await;
+    for number in 1..=3 {
+        let before = trouble.syncs().unwrap();
+        let (status, said) = request(address, "POST", "/queues/orders/messages", "", b"1").await;
+        assert_eq!(status, 200, "{said}");
+        assert!(trouble.syncs().unwrap() > before, "message {number} is not synced");
+        assert_eq!(report(&host, "orders").await["outcome"], "succeeded");
+    }
+    drain(&host).await;
 }
