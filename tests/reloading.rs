@@ -100,6 +100,26 @@ fn said(host: &Host) -> BTreeMap<String, (BTreeSet<String>, Vec<u32>)> {
 }
 
 #[tokio::test]
+async fn a_call_that_runs_while_its_handler_is_replaced_is_ended_by_the_one_that_began_it() {
+    let mut scene = Scene::new("batch_size = 1").await;
+    // Longer than compiling takes on a busy machine.
+    let slow = json!({ "number": 1, "sleep_ms": 10_000 }).to_string().into_bytes();
+    scene.broker.publish("m", [slow]).await;
+    let begins = |line: &Value| line["message"] == "version-0000 begins";
+    scene.host.wait_for(LONG, begins).await.unwrap();
+    replace(&scene.handler, &version(1));
+    scene.reloaded().await;
+    let ends = |line: &Value| line["message"] == "version-0000 handled 1";
+    scene.host.wait_for(LONG, ends).await.unwrap();
+    scene.is_handled_by(1, 2).await;
+    drain(&scene.host).await;
+    let began =
+        said(&scene.host).into_values().map(|(versions, numbers)| (versions.len(), numbers));
+    assert_eq!(began.collect::<BTreeSet<_>>(), BTreeSet::from([(1, vec![1]), (1, vec![2])]));
+    assert_eq!(scene.host.logs().iter().filter(|line| begins(line)).count(), 1);
+}
+
+#[tokio::test]
 async fn a_hundred_replacements_under_load_lose_nothing_and_repeat_nothing() {
     const REPLACEMENTS: u32 = 100;
     let mut scene = Scene::new("batch_size = 10\nmaximum_concurrency = 4").await;
