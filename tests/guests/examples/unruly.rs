@@ -24,7 +24,7 @@ fn unruly(event: String) -> Answer {
     }
     let (mut handled, mut failed) = (Vec::new(), Vec::new());
     for (place, record) in records(&event).iter().enumerate() {
-        if fails_some && random(1) % 4 == 0 {
+        if fails_some && random(1).is_multiple_of(4) {
             failed.push(json!({ "itemIdentifier": format!("#{place}") }));
         } else {
             handled.extend(body(record).as_u64());
