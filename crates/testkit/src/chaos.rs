@@ -14,9 +14,8 @@ mod schedule;
 mod server;
 mod target;
 
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::host::Listener;
+use crate::host::{Listener, resident_kib};
 use ledger::Ledger;
 use schedule::{CALM, Schedule};
 use target::{Pids, Producer, QUEUES, Target};
@@ -183,7 +182,7 @@ async fn produce(mut producer: Producer, record: &Record) {
 async fn look(pids: &Pids, record: &Record) {
     while !record.is_over.load(Ordering::Relaxed) {
         let memory: Vec<u64> =
-            pids.iter().map(|pid| resident_kib(pid.load(Ordering::Relaxed))).collect();
+            pids.iter().map(|pid| resident_kib(pid.load(Ordering::Relaxed)).unwrap_or(0)).collect();
         record.ledger().second(record.now()).memory_kib = memory;
         sleep(LOOK).await;
     }
@@ -238,8 +237,11 @@ impl Record {
         let now = self.now();
         self.heard_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let Ok(line) = serde_json::from_str::<Value>(line) else {
-            // The host's own words; those of handlers come as its log lines.
-            self.strange().push(line.to_owned());
+            // The host's own words; those of handlers come as its log lines. One of these is cut short
+            // where the host was killed.
+            if !line.starts_with('{') {
+                self.strange().push(line.to_owned());
+            }
             return;
         };
         let Some((first, last)) = handled(&line) else { return };
@@ -264,22 +266,13 @@ fn handled(line: &Value) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
-/// The resident memory of a process, as Linux tells it; 0 when there is none.
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"));
-    let status = status.unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
-}
-
 impl Outcome {
     /// Whether the promise was kept.
     ///
     /// # Errors
     ///
     /// When messages were lost or came from nowhere, when one was handled twice with no fault near it,
-    /// when a host
-    /// has panicked, or when nothing happened.
+    /// when a host has panicked, or when nothing happened.
     pub fn verdict(&self) -> Result<()> {
         let tally = &self.tally;
         ensure!(tally.lost == 0, "{tally}; lost, among others: {:?}", self.missing);

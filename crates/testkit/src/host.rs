@@ -164,6 +164,13 @@ impl Host {
     }
 }
 
+/// The resident memory of a process, as Linux tells it (proc(5), `status`); `None` when there is none.
+pub fn resident_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 const CONFIGURATION_FILE: &str = "gristmill.toml";
 
 fn launch(

@@ -7,15 +7,13 @@
 //! when every mapping has subscribed, and once when each has handled a batch, so that every buffer
 //! and an instance of the handler is there.
 
-use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use gristmill_testkit::amqp::{Client, Properties, Table};
 use gristmill_testkit::guests;
-use gristmill_testkit::host::Host;
+use gristmill_testkit::host::{Host, resident_kib};
 use gristmill_testkit::rabbitmq::RabbitServer;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -126,13 +124,13 @@ impl Memory {
         host.restart().await?;
         subscribed(&host, mappings).await?;
         sleep(REST).await;
-        let subscribed_kib = resident_kib(host.pid())?;
+        let subscribed_kib = resident(&host)?;
         for number in 0..mappings {
             publish(client, number).await?;
             handled(&host).await?;
         }
         sleep(REST).await;
-        let worked_kib = resident_kib(host.pid())?;
+        let worked_kib = resident(&host)?;
         end(&host).await?;
         Ok(Self { subscribed_kib, worked_kib })
     }
@@ -215,11 +213,7 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-/// Of a process (proc(5), `status`).
-fn resident_kib(pid: u32) -> Result<f64> {
-    let path = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(Path::new(&path)).context("the process has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?;
-    kib.parse().context("VmRSS is no number")
+fn resident(host: &Host) -> Result<f64> {
+    let kib = resident_kib(host.pid()).context("the memory of the host is not told")?;
+    Ok(f64::from(u32::try_from(kib)?))
 }
