@@ -8,11 +8,12 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
 use gristmill::{CompileError, Compiler};
 
 use crate::exit;
@@ -31,7 +32,11 @@ const COMPLAINT_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) struct ChildCompiler {
     program: PathBuf,
     timeout: Duration,
+    reader: mpsc::Sender<Reading>,
 }
+
+/// What a child prints, and who waits for the whole of it.
+type Reading = (Option<ChildStdout>, mpsc::Sender<Vec<u8>>);
 
 impl ChildCompiler {
     /// A compiler with so much time for each handler.
@@ -40,9 +45,19 @@ impl ChildCompiler {
         let program = if cfg!(target_os = "linux") {
             PathBuf::from("/proc/self/exe")
         } else {
-            std::env::current_exe()?
+            std::env::current_exe().context("cannot find this program's own file")?
         };
-        Ok(Self { program, timeout })
+        // One thread for all children: what native code took is kept by the allocator for the thread that
+        // read it, and with a thread for each that comes to several megabytes.
+        let (reader, readings) = mpsc::channel::<Reading>();
+        let read_all = move || {
+            for (stdout, answer) in readings {
+                drop(answer.send(read(stdout, NATIVE_BYTES_MAX)));
+            }
+        };
+        let thread = thread::Builder::new().name("gristmill-native".to_owned());
+        thread.spawn(read_all).context("cannot start a thread")?;
+        Ok(Self { program, timeout, reader })
     }
 
     fn start(&self) -> std::io::Result<Child> {
@@ -77,7 +92,7 @@ unsafe impl Compiler for ChildCompiler {
             });
             let complaint = scope.spawn(move || read(stderr, COMPLAINT_BYTES_MAX));
             let (answer, answered) = mpsc::channel();
-            scope.spawn(move || drop(answer.send(read(stdout, NATIVE_BYTES_MAX))));
+            drop(self.reader.send((stdout, answer)));
             let native = answered.recv_timeout(self.timeout);
             if native.is_err() {
                 // Otherwise it is over, or about to be: it has closed its stdout.

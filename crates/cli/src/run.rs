@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     let compiler = match ChildCompiler::new(config.host.compile_timeout) {
         Ok(compiler) => compiler,
         Err(error) => {
-            complain(&error.context("cannot find this program's own file"));
+            complain(&error);
             return exit::FAILED;
         }
     };

@@ -156,14 +156,15 @@ impl Cache {
 /// Reads the code of the entry of this name, and checks it.
 fn read_entry(mut file: &File, key: &Key) -> io::Result<Vec<u8>> {
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    if !is_ours(&file.metadata()?) {
+    let metadata = file.metadata()?;
+    if !is_ours(&metadata) {
         return Err(damaged("it is somebody else's"));
     }
     let mut magic = [0; MAGIC.len()];
     let mut hash = [0; HASH_BYTES];
     file.read_exact(&mut magic)?;
     file.read_exact(&mut hash)?;
-    let mut native = Vec::new();
+    let mut native = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
     file.read_to_end(&mut native)?;
     if magic != *MAGIC || key.entry_hash(&native) != hash {
         return Err(damaged("its content is not what was written"));

@@ -24,7 +24,7 @@ use flow::{Flow, Flows};
 
 const ROUNDS: usize = 5;
 /// Of all quiet mappings together, one after another.
-const MESSAGES: usize = 4_000;
+const MESSAGES: usize = 20_000;
 /// Not measured: the first calls of a host, and the time until it knows which handlers compute for long.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// What is to be reached.
@@ -101,7 +101,8 @@ struct Latency {
 
 pub(crate) fn run() -> Result<()> {
     println!("building the host in release, and the handlers");
-    workspace::run(workspace::cargo().args(["build", "--release", "--bin", "gristmill"]))?;
+    let build = ["build", "--release", "--workspace", "--bin", "gristmill"];
+    workspace::run(workspace::cargo().args(build))?;
     guests::build_rust()?;
     let runtime = Runtime::new().context("cannot start a runtime")?;
     runtime.block_on(async {
