@@ -66,12 +66,6 @@ impl Text {
     pub fn len(&self) -> usize {
         self.0.len()
     }
-
-    /// A copy that keeps no frame alive.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        Self(Bytes::copy_from_slice(&self.0))
-    }
 }
 
 fn push_unit(bytes: &mut Vec<u8>, unit: u16) {

@@ -38,6 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         complain(&error);
         return exit::CONFIGURATION;
     }
+    raise_open_files();
+    bound_arenas();
     let listener = match config.host.listen.map(listen).transpose() {
         Ok(listener) => listener,
         Err(error) => {
@@ -52,7 +54,6 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
             return exit::FAILED;
         }
     };
-    raise_open_files();
     let host = match Host::new(config.clone(), environment, compiler) {
         Ok(host) => host,
         Err(error) => return refuse(error),
@@ -87,6 +88,23 @@ fn raise_open_files() {
         limit.current = limit.maximum;
         // Where it fails, what was given before is what there is.
         setrlimit(Resource::Nofile, limit).unwrap_or_default();
+    }
+}
+
+/// Lets no more threads have memory of their own than take part in handling messages: for each processor
+/// two that run handlers and one for input and output.
+///
+/// glibc would allow eight for each processor, and keeps in each what a thread that loads a handler took
+/// once. With one for each the line takes longer (`cargo xtask bench line`).
+fn bound_arenas() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "there is no safe way to tell the C library's allocator")]
+    {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let arenas = i32::try_from(3 * processors).unwrap_or(i32::MAX);
+        // SAFETY: it takes two numbers, before there are other threads. Where it refuses them, the
+        // bound is what it was.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) };
     }
 }
 

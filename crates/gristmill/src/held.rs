@@ -63,8 +63,8 @@ impl HoldFile {
 
     fn with_path(&self, reason: &str) -> String {
         format!(
-            "{reason}; the mapping goes on when its section or its handler has changed, or when \
-             the file {} is removed",
+            "{reason}; the mapping goes on when its section, its broker's, its function's or the \
+             handler has changed, or when the file {} is removed",
             self.path.display()
         )
     }

@@ -36,6 +36,9 @@ pub use schedule::Fault;
 const GROUP: u64 = 50;
 /// Between two of them.
 const GROUP_PAUSE: Duration = Duration::from_millis(40);
+/// The producer waits while the hosts are so many messages behind, which a mapping that keeps the order
+/// soon is, and which it works off within [`REST`].
+const BEHIND_MAX: u64 = 10_000;
 /// Healed hosts have until then to come to rest.
 const REST: Duration = Duration::from_secs(300);
 /// They rest when they have been quiet for longer than any wait between two tries of a batch.
@@ -165,8 +168,12 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> Result<Outcome> {
 
 /// Sends until the time is over, to one queue after another. What is not confirmed may be there or not.
 async fn produce(mut producer: Producer, record: &Record) {
+    let is_over = || record.is_over.load(Ordering::Relaxed);
     for queue in QUEUES.into_iter().cycle() {
-        if record.is_over.load(Ordering::Relaxed) {
+        while record.ledger().waiting() > BEHIND_MAX && !is_over() {
+            sleep(GROUP_PAUSE).await;
+        }
+        if is_over() {
             return;
         }
         let numbers = record.ledger().attempt(GROUP);

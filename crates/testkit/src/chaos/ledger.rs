@@ -16,6 +16,8 @@ const NAMED_MAX: usize = 20;
 pub(super) struct Ledger {
     /// By the numbers of the messages, as far as the producer has gone.
     messages: Vec<Message>,
+    /// How many are confirmed and not handled yet.
+    waiting: u64,
     unexpected: u64,
     seconds: Vec<Second>,
 }
@@ -75,7 +77,13 @@ impl Ledger {
         self.second(at).confirmed += u32::try_from(numbers.end - numbers.start).unwrap_or(0);
         for message in &mut self.messages[index(numbers.start)..index(numbers.end)] {
             message.is_confirmed = true;
+            self.waiting += u64::from(message.handled == 0);
         }
+    }
+
+    /// How many messages the hosts are behind; those that were given up count.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting
     }
 
     pub(super) fn handle(&mut self, number: u64, at: Duration) {
@@ -87,6 +95,7 @@ impl Ledger {
         let at_ms = u32::try_from(at.as_millis()).unwrap_or(u32::MAX);
         if message.handled == 0 {
             message.first_ms = at_ms;
+            self.waiting -= u64::from(message.is_confirmed);
         }
         message.last_ms = at_ms;
         message.handled = message.handled.saturating_add(1);
@@ -183,6 +192,7 @@ mod tests {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.attempt(5), 0..5);
         ledger.confirm(0..4, at(99));
+        assert_eq!(ledger.waiting(), 4);
         ledger.handle(0, at(100));
         ledger.handle(1, at(100));
         ledger.handle(1, at(110));
@@ -191,6 +201,7 @@ mod tests {
         // Never confirmed, and there all the same.
         ledger.handle(4, at(100));
         ledger.handle(9, at(100));
+        assert_eq!(ledger.waiting(), 2, "given up or lost");
         let expected = Tally {
             attempted: 5,
             confirmed: 4,
