@@ -208,7 +208,7 @@ async fn a_loss_between_the_copy_and_the_ack_leaves_both() {
     source.subscribe().await.unwrap();
     let taken = tokens(&take(&mut source, 1).await);
     // The confirmation of the copy is under way for longer than it takes to see the copy.
-    proxy.delay(Duration::from_millis(400));
+    proxy.delay(Duration::from_secs(2));
     let cutting = async {
         let begun = Instant::now();
         while dead_letters(&mut peer, &queue).await.is_empty() {
