@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
         return exit::CONFIGURATION;
     }
     raise_open_files();
-    bound_arenas();
+    bound_what_is_kept();
     let listener = match config.host.listen.map(listen).transpose() {
         Ok(listener) => listener,
         Err(error) => {
@@ -91,20 +91,31 @@ fn raise_open_files() {
     }
 }
 
-/// Lets no more threads have memory of their own than take part in handling messages: for each processor
-/// two that run handlers and one for input and output.
+/// Bounds what glibc's allocator keeps of what was freed.
 ///
-/// glibc would allow eight for each processor, and keeps in each what a thread that loads a handler took
-/// once. With one for each the line takes longer (`cargo xtask bench line`).
-fn bound_arenas() {
+/// Each of its arenas keeps something, and it would make eight for each processor: here there are as many
+/// as threads that take part in handling messages, for each processor two that run handlers and one for
+/// input and output. With one for each the line takes longer (`cargo xtask bench line`).
+///
+/// What is as large as the buffers of a connection to RabbitMQ goes back at once when it is lost. glibc
+/// would do so the first time only, and from then on keep the like.
+fn bound_what_is_kept() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "there is no safe way to tell the C library's allocator")]
     {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let arenas = i32::try_from(3 * processors).unwrap_or(i32::MAX);
-        // SAFETY: it takes two numbers, before there are other threads. Where it refuses them, the
-        // bound is what it was.
-        unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) };
+        for (parameter, value) in [
+            (libc::M_ARENA_MAX, arenas),
+            (libc::M_MMAP_THRESHOLD, 4 << 20),
+            (libc::M_TRIM_THRESHOLD, 8 << 20),
+        ] {
+            // SAFETY: it takes two numbers, before there are other threads. Where it refuses them,
+            // what was set before holds.
+            #[expect(unsafe_code, reason = "nothing safe tells the C library's allocator")]
+            unsafe {
+                libc::mallopt(parameter, value)
+            };
+        }
     }
 }
 
