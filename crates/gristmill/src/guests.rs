@@ -1,9 +1,11 @@
 //! The runtimes on which handlers run, apart from the one that does I/O.
 
 use std::io;
+use std::time::Duration;
 
 use gristmill_mapping::Lanes;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::{sleep, timeout};
 
 /// How much lower the priority of handlers is that compute for long, on Linux. The lowest: they have
 /// what the others leave, under a full load a sixtieth. With 10, a neighbour's p99 was over twice its
@@ -11,6 +13,11 @@ use tokio::runtime::{Builder, Runtime};
 /// that with this, and 2.5 times with the policy `SCHED_IDLE`.
 #[cfg(target_os = "linux")]
 const LONG_NICENESS: i32 = 19;
+
+/// A handler that computes yields about as often.
+const YIELD: Duration = Duration::from_millis(1);
+/// How long those that were broken off may take to notice it.
+const REST: Duration = Duration::from_secs(1);
 
 /// The threads of the handlers, for each processor one for those that are short and one for those
 /// that compute for long.
@@ -33,6 +40,18 @@ impl Guests {
         let long = runtime("gristmill-long", lower_priority)?;
         let lanes = Lanes::new(short.handle().clone(), long.handle().clone());
         Ok(Self { lanes, runtimes: [Some(short), Some(long)] })
+    }
+
+    /// Waits for the handlers that were broken off to come to their next yield, since one that meets
+    /// its runtime's end there panics; but not for one inside a blocking host call.
+    pub(crate) async fn rest(&self) {
+        let at_rest = async {
+            let is_alive = |runtime: &Runtime| runtime.metrics().num_alive_tasks() > 0;
+            while self.runtimes.iter().flatten().any(is_alive) {
+                sleep(YIELD).await;
+            }
+        };
+        timeout(REST, at_rest).await.unwrap_or_default();
     }
 
     /// Where to run invocations.

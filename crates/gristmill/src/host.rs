@@ -173,6 +173,7 @@ impl Host {
             () = bell.ring() => {}
             () = embedded.answer_the_door(&bell) => {}
         }
+        tasks.guests.rest().await;
         tasks.close().await;
         embedded.close().await;
         telemetry::stopped();
