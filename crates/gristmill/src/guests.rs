@@ -43,7 +43,8 @@ impl Guests {
     }
 
     /// Waits for the handlers that were broken off to come to their next yield, since one that meets
-    /// its runtime's end there panics; but not for one inside a blocking host call.
+    /// its runtime's end there panics; for a moment only, since one inside a blocking host call may not
+    /// notice.
     pub(crate) async fn rest(&self) {
         let at_rest = async {
             let is_alive = |runtime: &Runtime| runtime.metrics().num_alive_tasks() > 0;
