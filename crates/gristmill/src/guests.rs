@@ -88,3 +88,51 @@ impl Drop for Guests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// A call that was broken off while it computes, and goes on with that until it is told to yield,
+    /// or to end.
+    async fn broken_off(guests: &Guests) -> (JoinHandle<()>, mpsc::Sender<()>) {
+        let (tell, told) = mpsc::channel();
+        let (begin, begun) = oneshot::channel();
+        let long = guests.runtimes[1].as_ref().unwrap();
+        let call = long.spawn(async move {
+            begin.send(()).unwrap();
+            if told.recv().is_ok() {
+                sleep(YIELD).await;
+            }
+        });
+        begun.await.unwrap();
+        call.abort();
+        (call, tell)
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_broken_off_ends_before_its_runtime() {
+        let guests = Guests::start().unwrap();
+        let (call, tell) = broken_off(&guests).await;
+        timeout(10 * YIELD, guests.rest()).await.unwrap_err();
+        tell.send(()).unwrap();
+        guests.rest().await;
+        drop(guests);
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_does_not_yield_does_not_hold_up_the_exit() {
+        let guests = Guests::start().unwrap();
+        let (call, tell) = broken_off(&guests).await;
+        guests.rest().await;
+        drop(guests);
+        assert!(!call.is_finished());
+        drop(tell);
+    }
+}
