@@ -2,8 +2,9 @@
  * What befalls a machine and cannot be done to one for a test: a full disk, and a clock that jumps.
  *
  * Loaded before the C library by LD_PRELOAD. The file that GRISTMILL_TROUBLE names is shared with the
- * test: its first eight bytes say whether regular files can grow (0) or not, the next eight by how many
- * seconds the wall clock is off, and in the last eight it is counted how often files were synced.
+ * test, and has four numbers of eight bytes: whether regular files can be written (0) or not, by how many
+ * seconds the wall clock is off, how often files were synced, and how many writes were refused. What is
+ * there already cannot be written over either, as on a full disk that copies on write.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +23,7 @@ struct control {
     volatile int64_t full;
     volatile int64_t clock_offset;
     int64_t syncs;
+    int64_t refusals;
 };
 
 static struct control none;
@@ -39,37 +41,25 @@ __attribute__((constructor)) static void attach(void)
         control = shared;
 }
 
-/* Whether a write that ends there would need room that the disk has not. */
-static int has_no_room(int fd, off_t end)
+/* Whether the disk takes what is to be written there. */
+static int is_refused(int fd)
 {
     struct stat file;
-    if (!control->full || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || end <= file.st_size)
+    if (!control->full || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))
         return 0;
+    __atomic_add_fetch(&control->refusals, 1, __ATOMIC_SEQ_CST);
     errno = ENOSPC;
     return 1;
 }
 
-static off_t end_of_write(int fd, size_t count)
-{
-    int flags = fcntl(fd, F_GETFL);
-    struct stat file;
-    if (flags >= 0 && (flags & O_APPEND) && fstat(fd, &file) == 0)
-        return file.st_size + (off_t)count;
-    return lseek(fd, 0, SEEK_CUR) + (off_t)count;
-}
-
 ssize_t write(int fd, const void *bytes, size_t count)
 {
-    if (control->full && has_no_room(fd, end_of_write(fd, count)))
-        return -1;
-    return syscall(SYS_write, fd, bytes, count);
+    return is_refused(fd) ? -1 : syscall(SYS_write, fd, bytes, count);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 {
-    if (has_no_room(fd, offset + (off_t)count))
-        return -1;
-    return syscall(SYS_pwrite64, fd, bytes, count, offset);
+    return is_refused(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, count, offset);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset)
@@ -79,9 +69,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset)
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
-    if (has_no_room(fd, offset + length))
-        return -1;
-    return (int)syscall(SYS_fallocate, fd, mode, offset, length);
+    return is_refused(fd) ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, length);
 }
 
 int fallocate64(int fd, int mode, off64_t offset, off64_t length)
@@ -101,9 +89,7 @@ int posix_fallocate64(int fd, off64_t offset, off64_t length)
 
 ssize_t copy_file_range(int from, off64_t *from_at, int to, off64_t *to_at, size_t count, unsigned flags)
 {
-    if (control->full && has_no_room(to, (to_at ? *to_at : lseek(to, 0, SEEK_CUR)) + (off_t)count))
-        return -1;
-    return syscall(SYS_copy_file_range, from, from_at, to, to_at, count, flags);
+    return is_refused(to) ? -1 : syscall(SYS_copy_file_range, from, from_at, to, to_at, count, flags);
 }
 
 static int synced(int result)

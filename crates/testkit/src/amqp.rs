@@ -20,6 +20,8 @@ mod field;
 mod properties;
 mod wire;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use connection::{Connection, Method};
@@ -170,11 +172,25 @@ impl Client {
     /// # Errors
     ///
     /// When the broker could not take a message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to cancel, as with `tokio::time::timeout`: no confirm is lost.
     pub async fn wait_for_confirms(&mut self) -> Result<()> {
-        while self.connection.unconfirmed()? > 0 {
+        while self.connection.waiting()? > 0 {
             self.connection.advance().await?;
         }
         Ok(())
+    }
+
+    /// How many messages were published since [`Client::confirm_select`].
+    pub fn published(&self) -> u64 {
+        self.connection.published()
+    }
+
+    /// Which of them, counted from 1, the broker has not confirmed as far as is known, or refused.
+    pub fn unconfirmed(&self) -> BTreeSet<u64> {
+        self.connection.unconfirmed()
     }
 
     /// Takes the next message of a queue, if there is one. It stays unsettled.

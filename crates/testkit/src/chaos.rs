@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::host::{Listener, resident_kib};
 use ledger::Ledger;
-use schedule::{CALM, Schedule};
+use schedule::{CALM, CALM_AFTER_CHANGE, ROUND, Schedule};
 use target::{Pids, Producer, QUEUES, Target};
 
 pub use ledger::{Second, Tally};
@@ -75,8 +75,8 @@ pub struct Plan {
 pub enum Length {
     /// So long, whatever happens in it.
     Time(Duration),
-    /// Until so many have happened, however long that takes.
-    Faults(usize),
+    /// One storm, the calm after it, and what is changed in that.
+    Storm,
 }
 
 /// A fault that was, by the time since the run began.
@@ -101,8 +101,18 @@ pub struct Outcome {
     pub seconds: Vec<Second>,
     /// Some of the messages that were lost.
     missing: Vec<usize>,
-    /// What hosts have said that is no line of a log, as when they panic.
+    heard: Heard,
+    /// Writes that a full disk has refused where it was sure to be written, on the embedded queue.
+    refusals: Option<i64>,
+}
+
+/// What the hosts have said beside which messages they have handled.
+#[derive(Debug, Clone, Default)]
+struct Heard {
+    /// What is no line of a log, as when they panic.
     strange: Vec<String>,
+    /// When they took up a new handler or configuration.
+    changes: Vec<Duration>,
 }
 
 /// Messages to send together.
@@ -115,7 +125,7 @@ struct Publishing {
 struct Record {
     began: Instant,
     ledger: Mutex<Ledger>,
-    strange: Mutex<Vec<String>>,
+    heard: Mutex<Heard>,
     is_over: AtomicBool,
     /// When a host last said something, in milliseconds.
     heard_ms: AtomicU64,
@@ -131,7 +141,7 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> Result<Outcome> {
     let record = Arc::new(Record {
         began: Instant::now(),
         ledger: Mutex::default(),
-        strange: Mutex::default(),
+        heard: Mutex::default(),
         is_over: AtomicBool::new(false),
         heard_ms: AtomicU64::new(0),
     });
@@ -162,7 +172,8 @@ pub async fn run(plan: &Plan, say: &dyn Fn(&str)) -> Result<Outcome> {
         seconds: ledger.seconds().to_vec(),
         missing: ledger.missing(),
         faults,
-        strange: record.strange().clone(),
+        heard: record.heard().clone(),
+        refusals: (plan.broker == Broker::Embedded).then(|| target.refusals()).transpose()?,
     })
 }
 
@@ -177,10 +188,9 @@ async fn produce(mut producer: Producer, record: &Record) {
             return;
         }
         let numbers = record.ledger().attempt(GROUP);
-        let publishing = Publishing { queue, numbers: numbers.clone() };
-        if producer.publish(publishing).await.is_ok() {
-            record.ledger().confirm(numbers, record.now());
-        }
+        let publishing = Publishing { queue, numbers };
+        let confirmed = producer.publish(publishing).await;
+        record.ledger().confirm(&confirmed, record.now());
         sleep(GROUP_PAUSE).await;
     }
 }
@@ -204,7 +214,7 @@ async fn break_things(
 ) -> Result<Vec<Happened>> {
     let (count, until) = match plan.length {
         Length::Time(length) => (usize::MAX, Some(Instant::now() + length)),
-        Length::Faults(count) => (count, None),
+        Length::Storm => (ROUND, None),
     };
     let mut faults = Vec::new();
     let schedule = Schedule::new(plan.seed, target.hosts(), target.has_broker());
@@ -220,9 +230,7 @@ async fn break_things(
         suffered.with_context(|| format!("{fault:?} did not end"))??;
         faults.push(Happened { fault, from, to: record.now() });
     }
-    if let Some(until) = until {
-        sleep_until(until).await;
-    }
+    sleep_until(until.unwrap_or_else(|| Instant::now() + CALM_AFTER_CHANGE)).await;
     Ok(faults)
 }
 
@@ -235,8 +243,8 @@ impl Record {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn strange(&self) -> MutexGuard<'_, Vec<String>> {
-        self.strange.lock().unwrap_or_else(PoisonError::into_inner)
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what a line of a host says.
@@ -247,10 +255,14 @@ impl Record {
             // The host's own words; those of handlers come as its log lines. One of these is cut short
             // where the host was killed.
             if !line.starts_with('{') {
-                self.strange().push(line.to_owned());
+                self.heard().strange.push(line.to_owned());
             }
             return;
         };
+        if ["handler reloaded", "configuration applied"].iter().any(|said| line["message"] == *said)
+        {
+            self.heard().changes.push(now);
+        }
         let Some((first, last)) = handled(&line) else { return };
         let mut ledger = self.ledger();
         (first..=last).for_each(|number| ledger.handle(number, now));
@@ -285,9 +297,29 @@ impl Outcome {
         ensure!(tally.lost == 0, "{tally}; lost, among others: {:?}", self.missing);
         ensure!(tally.unexpected == 0, "{tally}; messages that nobody sent");
         ensure!(tally.unexplained == 0, "{tally}; duplicates without a fault near them");
-        ensure!(self.strange.is_empty(), "{tally}; hosts have said: {:?}", self.strange);
-        ensure!(tally.confirmed > 0 && tally.handled > 0, "{tally}; nothing happened");
+        let strange = &self.heard.strange;
+        ensure!(strange.is_empty(), "{tally}; hosts have said: {strange:?}");
+        let has_happened = tally.confirmed > 0 && tally.handled > 0 && !self.faults.is_empty();
+        ensure!(has_happened, "{tally}; nothing happened");
+        let unnoticed: Vec<_> = self.unnoticed().collect();
+        ensure!(unnoticed.is_empty(), "{tally}; without any effect: {unnoticed:?}");
         Ok(())
+    }
+
+    /// Faults that the hosts must have noticed and did not: what was changed in a calm, and a full disk
+    /// that is written all the time.
+    fn unnoticed(&self) -> impl Iterator<Item = &Happened> {
+        let nexts = self.faults.iter().skip(1).map(|next| next.from).chain([Duration::MAX]);
+        let is_unnoticed = |(happened, next): &(&Happened, Duration)| {
+            let time = happened.from..*next;
+            if happened.fault.is_change() {
+                time.end - happened.to >= CALM_AFTER_CHANGE
+                    && !self.heard.changes.iter().any(|at| time.contains(at))
+            } else {
+                matches!(happened.fault, Fault::FillDisk(..)) && self.refusals == Some(0)
+            }
+        };
+        self.faults.iter().zip(nexts).filter(is_unnoticed).map(|(happened, _)| happened)
     }
 
     /// The resident memory of the last host, in KiB, at rest: in the first calm that ends a minute after

@@ -20,7 +20,8 @@ const SOURCE: &str = include_str!("../c/trouble.c");
 const FULL_AT: u64 = 0;
 const CLOCK_AT: u64 = 8;
 const SYNCS_AT: u64 = 16;
-const CONTROL_BYTES: u64 = 24;
+const REFUSALS_AT: u64 = 24;
+const CONTROL_BYTES: u64 = 32;
 
 /// What can befall the programs that run with its [environment](Trouble::environment).
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Trouble {
         ]
     }
 
-    /// From now on no file can grow, or all can again.
+    /// From now on no file can be written, or all can again.
     ///
     /// # Errors
     ///
@@ -74,8 +75,21 @@ impl Trouble {
     ///
     /// When the file shared with the program cannot be read.
     pub fn syncs(&self) -> Result<i64> {
+        self.ask(SYNCS_AT)
+    }
+
+    /// How many writes the full disk has refused.
+    ///
+    /// # Errors
+    ///
+    /// When the file shared with the program cannot be read.
+    pub fn refusals(&self) -> Result<i64> {
+        self.ask(REFUSALS_AT)
+    }
+
+    fn ask(&self, at: u64) -> Result<i64> {
         let mut number = [0; 8];
-        let read = self.control.as_file().read_exact_at(&mut number, SYNCS_AT);
+        let read = self.control.as_file().read_exact_at(&mut number, at);
         read.context("cannot read a file shared with a program")?;
         Ok(i64::from_ne_bytes(number))
     }
@@ -121,21 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_takes_nothing_new_and_lets_what_is_there_be_changed() {
+    fn a_full_disk_takes_nothing() {
         let trouble = Trouble::new().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        let write =
-            format!("printf abc > {0} && printf x | dd of={0} conv=notrunc", file.display());
-        assert!(shell(&trouble, &write).0);
-        trouble.fill_disk(true).unwrap();
-        let append = format!("printf more >> {}", file.display());
-        assert!(!shell(&trouble, &append).0);
-        let change = format!("printf y | dd of={} conv=notrunc", file.display());
-        assert!(shell(&trouble, &change).0);
-        trouble.fill_disk(false).unwrap();
+        let file = NamedTempFile::new().unwrap();
+        let append = format!("printf more >> {}", file.path().display());
+        let change = format!("printf M | dd of={} conv=notrunc", file.path().display());
         assert!(shell(&trouble, &append).0);
-        assert_eq!(fs::read_to_string(file).unwrap(), "ybcmore");
+        trouble.fill_disk(true).unwrap();
+        assert!(!shell(&trouble, &append).0);
+        assert!(!shell(&trouble, &change).0);
+        assert_eq!(trouble.refusals().unwrap(), 2);
+        trouble.fill_disk(false).unwrap();
+        assert!(shell(&trouble, &change).0);
+        assert_eq!(fs::read_to_string(file).unwrap(), "More");
+        assert_eq!(trouble.refusals().unwrap(), 2);
     }
 
     #[test]

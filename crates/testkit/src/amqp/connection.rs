@@ -232,8 +232,18 @@ impl Connection {
         self.published.get_or_insert(0);
     }
 
+    /// The number of the last message published since they are counted.
+    pub(super) fn published(&self) -> u64 {
+        self.published.unwrap_or(0)
+    }
+
+    /// The numbers of the messages that the broker has not confirmed, or refused.
+    pub(super) fn unconfirmed(&self) -> BTreeSet<u64> {
+        &self.unconfirmed | &self.refused
+    }
+
     /// How many messages still wait for the broker's confirm.
-    pub(super) fn unconfirmed(&self) -> Result<usize> {
+    pub(super) fn waiting(&self) -> Result<usize> {
         ensure!(
             self.refused.is_empty(),
             "the broker could not take {} of the messages",

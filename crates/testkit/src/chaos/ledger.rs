@@ -1,5 +1,6 @@
 //! What was sent and what came of it, counted as the Jepsen suites count.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(super) struct Ledger {
     messages: Vec<Message>,
     /// How many are confirmed and not handled yet.
     waiting: u64,
+    repeats: Vec<Repeat>,
     unexpected: u64,
     seconds: Vec<Second>,
 }
@@ -28,8 +30,15 @@ struct Message {
     is_confirmed: bool,
     handled: u16,
     given_up: u16,
-    first_ms: u32,
     last_ms: u32,
+}
+
+/// A message that was handled again.
+#[derive(Debug, Clone, Copy)]
+struct Repeat {
+    number: u64,
+    before_ms: u32,
+    at_ms: u32,
 }
 
 /// What happened in one second of a run.
@@ -58,7 +67,7 @@ pub struct Tally {
     pub lost: u64,
     /// Handled or given up more than once, or both.
     pub duplicated: u64,
-    /// Handled more than once with no fault near it.
+    /// Handled again with no fault near it that has messages come again.
     pub unexplained: u64,
     /// Handled or given up, and never sent.
     pub unexpected: u64,
@@ -73,9 +82,10 @@ impl Ledger {
         first..next
     }
 
-    pub(super) fn confirm(&mut self, numbers: Range<u64>, at: Duration) {
-        self.second(at).confirmed += u32::try_from(numbers.end - numbers.start).unwrap_or(0);
-        for message in &mut self.messages[index(numbers.start)..index(numbers.end)] {
+    pub(super) fn confirm(&mut self, numbers: &[u64], at: Duration) {
+        self.second(at).confirmed += u32::try_from(numbers.len()).unwrap_or(0);
+        for number in numbers {
+            let message = &mut self.messages[index(*number)];
             message.is_confirmed = true;
             self.waiting += u64::from(message.handled == 0);
         }
@@ -94,8 +104,9 @@ impl Ledger {
         };
         let at_ms = u32::try_from(at.as_millis()).unwrap_or(u32::MAX);
         if message.handled == 0 {
-            message.first_ms = at_ms;
             self.waiting -= u64::from(message.is_confirmed);
+        } else {
+            self.repeats.push(Repeat { number, before_ms: message.last_ms, at_ms });
         }
         message.last_ms = at_ms;
         message.handled = message.handled.saturating_add(1);
@@ -137,9 +148,14 @@ impl Ledger {
             dead_lettered: count(&|message| message.given_up > 0),
             lost: count(&Message::is_lost),
             duplicated: count(&|message| message.handled + message.given_up > 1),
-            unexplained: count(&|message| message.handled > 1 && !message.is_explained(faults)),
+            unexplained: self.unexplained(faults).len() as u64,
             unexpected: self.unexpected,
         }
+    }
+
+    fn unexplained(&self, faults: &[Happened]) -> BTreeSet<u64> {
+        let repeats = self.repeats.iter().filter(|repeat| !repeat.is_explained(faults));
+        repeats.map(|repeat| repeat.number).collect()
     }
 }
 
@@ -147,12 +163,16 @@ impl Message {
     fn is_lost(&self) -> bool {
         self.is_confirmed && self.handled == 0 && self.given_up == 0
     }
+}
 
-    /// Whether a fault lies between the times at which it was handled, or shortly before them.
+impl Repeat {
+    /// Whether a fault that has messages come again lies between the two times, or shortly before.
     fn is_explained(&self, faults: &[Happened]) -> bool {
         let time = |ms| Duration::from_millis(u64::from(ms));
-        let (first, last) = (time(self.first_ms), time(self.last_ms));
-        faults.iter().any(|fault| fault.from <= last && fault.to + LATE >= first)
+        let (before, at) = (time(self.before_ms), time(self.at_ms));
+        faults.iter().any(|happened| {
+            happened.fault.loses_acks() && happened.from <= at && happened.to + LATE >= before
+        })
     }
 }
 
@@ -191,7 +211,7 @@ mod tests {
     fn what_is_lost_twice_there_or_from_nowhere_is_counted() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.attempt(5), 0..5);
-        ledger.confirm(0..4, at(99));
+        ledger.confirm(&[0, 1, 2, 3], at(99));
         assert_eq!(ledger.waiting(), 4);
         ledger.handle(0, at(100));
         ledger.handle(1, at(100));
@@ -217,7 +237,12 @@ mod tests {
         assert_eq!((ledger.tally(&far), ledger.missing()), (expected, vec![3]));
         for near in [fault(80, 85), fault(105, 106), fault(110, 120)] {
             assert_eq!(ledger.tally(&[near]), Tally { unexplained: 0, ..expected }, "{near:?}");
+            let change = Happened { fault: Fault::ReloadHandler(0), ..near };
+            assert_eq!(ledger.tally(&[change]), expected);
         }
+        // Each time counts by itself: this one comes with a fault, that before had none.
+        ledger.handle(1, at(200));
+        assert_eq!(ledger.tally(&[fault(199, 200)]).unexplained, 1);
         assert_eq!((ledger.seconds()[99].confirmed, ledger.seconds()[100].handled), (4, 4));
     }
 }

@@ -6,9 +6,13 @@ use fastrand::Rng;
 
 /// Between two faults.
 const PAUSE_MS: std::ops::Range<u64> = 500..4_000;
-/// So many of them, and then a calm in which nothing happens that would explain anything.
-const STORM: u64 = 15;
+/// So many of them, and then a calm in which nothing happens that would explain anything; towards its
+/// end something is changed, which must not have any message come again.
+const STORM: usize = 15;
 pub(super) const CALM: Duration = Duration::from_secs(30);
+pub(super) const CALM_AFTER_CHANGE: Duration = Duration::from_secs(15);
+/// From one storm to the next.
+pub(super) const ROUND: usize = STORM + 1;
 /// How long what freezes stays so, and what is delayed, swallowed or full.
 const SPELL_MS: std::ops::Range<u64> = 200..3_000;
 /// How much every byte is held back.
@@ -21,10 +25,16 @@ const HOST: [fn(&mut Rng, usize) -> Fault; 6] = [
     // The last of several is left alive, so that what grows in it is seen.
     |rng, hosts| Fault::KillHost(rng.usize(..hosts.saturating_sub(1).max(1))),
     |rng, hosts| Fault::FreezeHost(rng.usize(..hosts), spell(rng)),
-    |rng, hosts| Fault::ReloadHandler(rng.usize(..hosts)),
-    |rng, hosts| Fault::ReloadConfiguration(rng.usize(..hosts)),
+    CHANGE[0],
+    CHANGE[1],
     |rng, hosts| Fault::FillDisk(rng.usize(..hosts), spell(rng)),
     |rng, hosts| Fault::ShiftClock(rng.usize(..hosts), rng.i64(-SHIFT_S..SHIFT_S), spell(rng)),
+];
+
+/// What its operator does to a host.
+const CHANGE: [fn(&mut Rng, usize) -> Fault; 2] = [
+    |rng, hosts| Fault::ReloadHandler(rng.usize(..hosts)),
+    |rng, hosts| Fault::ReloadConfiguration(rng.usize(..hosts)),
 ];
 
 /// What can be done to a broker elsewhere, and to the way there.
@@ -48,7 +58,7 @@ pub enum Fault {
     ReloadHandler(usize),
     /// Other values in its configuration.
     ReloadConfiguration(usize),
-    /// No file can grow, for so long.
+    /// No file can be written, for so long.
     FillDisk(usize, Duration),
     /// The wall clock is wrong by so many seconds, for so long.
     ShiftClock(usize, i64, Duration),
@@ -62,7 +72,7 @@ pub enum Fault {
     Cut,
     /// Bytes are held back for so long, over such a time.
     Delay(Duration, Duration),
-    /// Bytes vanish for so long, and then the connections are cut.
+    /// Bytes vanish for so long, and on the connections that lost some for ever.
     Swallow(Duration),
 }
 
@@ -84,6 +94,29 @@ impl Fault {
             Fault::Swallow(_) => "half-open",
         }
     }
+
+    /// Whether it is only something new for the host to take up.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self, Fault::ReloadHandler(_) | Fault::ReloadConfiguration(_))
+    }
+
+    /// Whether messages may come again for it, those that were handled and could not be settled.
+    pub(super) fn loses_acks(&self) -> bool {
+        match self {
+            Fault::KillHost(_)
+            | Fault::FreezeHost(..)
+            | Fault::FillDisk(..)
+            | Fault::KillBroker
+            | Fault::RestartBroker
+            | Fault::FreezeBroker(_)
+            | Fault::Cut
+            | Fault::Swallow(_) => true,
+            Fault::ReloadHandler(_)
+            | Fault::ReloadConfiguration(_)
+            | Fault::ShiftClock(..)
+            | Fault::Delay(..) => false,
+        }
+    }
 }
 
 /// Faults for ever, each with the pause before it.
@@ -93,7 +126,7 @@ pub(super) struct Schedule {
     hosts: usize,
     /// Whether there is a broker beside the hosts.
     has_broker: bool,
-    count: u64,
+    count: usize,
 }
 
 impl Schedule {
@@ -107,12 +140,16 @@ impl Iterator for Schedule {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rng = &mut self.rng;
+        let (round, place) = (self.count / ROUND, self.count % ROUND);
+        self.count += 1;
+        if place == STORM {
+            return Some((CALM, CHANGE[rng.usize(..CHANGE.len())](rng, self.hosts)));
+        }
         let pause = Duration::from_millis(rng.u64(PAUSE_MS));
         let kinds = if self.has_broker && rng.bool() { &BROKER[..] } else { &HOST[..] };
         let fault = kinds[rng.usize(..kinds.len())](rng, self.hosts);
-        let is_after_storm = self.count > 0 && self.count.is_multiple_of(STORM);
-        self.count += 1;
-        Some((if is_after_storm { CALM } else { pause }, fault))
+        let is_after_change = round > 0 && place == 0;
+        Some((if is_after_change { CALM_AFTER_CHANGE } else { pause }, fault))
     }
 }
 
@@ -150,6 +187,9 @@ mod tests {
     fn one_of_several_hosts_is_left_alive_and_every_storm_ends() {
         let faults: Vec<_> = Schedule::new(1, 2, true).take(300).collect();
         assert!(faults.iter().all(|(_, fault)| *fault != Fault::KillHost(1)));
-        assert_eq!(faults.iter().filter(|(pause, _)| *pause == CALM).count(), 19);
+        assert_eq!(faults.iter().filter(|(pause, _)| *pause == CALM).count(), 18);
+        let changes = faults.iter().filter(|(pause, fault)| *pause == CALM && fault.is_change());
+        assert_eq!(changes.count(), 18);
+        assert_eq!(faults.iter().filter(|(pause, _)| *pause == CALM_AFTER_CHANGE).count(), 18);
     }
 }

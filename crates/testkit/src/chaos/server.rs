@@ -12,11 +12,15 @@ use crate::amqp::{Client, Field, Properties, Table};
 use crate::jms::{Login, Message, Peer};
 use crate::rabbitmq::{QueueCounts, RabbitServer};
 
-/// On RabbitMQ this one is replicated, with all its rules about messages that come back too often.
+/// On RabbitMQ this one counts how often each message came back.
 const QUORUM: &str = "rough";
 
-/// A broker that does not confirm in this time is asked again.
+/// A connection on which nothing is confirmed in this time is given up for a new one.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What hosts and broker agree on: a connection that has gone silent is noticed in the time that a
+/// fault has for its duplicates.
+const HEARTBEAT: &str = "heartbeat = \"3s\"";
 
 pub(super) enum Server {
     RabbitMq(Box<RabbitServer>),
@@ -39,6 +43,7 @@ impl Server {
             client.declare_queue(queue, &arguments).await?;
         }
         client.close().await?;
+        server.sync_declarations().await?;
         Ok(Self::RabbitMq(Box::new(server)))
     }
 
@@ -61,9 +66,11 @@ impl Server {
     pub(super) fn section(&self, port: u16) -> String {
         match self {
             Server::RabbitMq(_) => {
-                format!("type = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"")
+                format!("type = \"rabbitmq\"\nurl = \"amqp://127.0.0.1:{port}\"\n{HEARTBEAT}")
             }
-            Server::ActiveMq(_) => format!("type = \"activemq\"\nurl = \"tcp://127.0.0.1:{port}\""),
+            Server::ActiveMq(_) => {
+                format!("type = \"activemq\"\nurl = \"tcp://127.0.0.1:{port}\"\n{HEARTBEAT}")
+            }
         }
     }
 
@@ -71,7 +78,7 @@ impl Server {
     pub(super) fn mapping(&self, queue: &str) -> &'static str {
         match self {
             Server::RabbitMq(_) if queue == QUORUM => "",
-            // Every fault counts as a return.
+            // A classic queue has no such limit.
             Server::RabbitMq(_) => "delivery_limit = -1\n",
             Server::ActiveMq(_) => "on_failure = \"store\"\n",
         }
@@ -112,16 +119,19 @@ impl Server {
         }
     }
 
-    /// Waits until the queues are empty.
-    pub(super) async fn empty(&self, patience: Duration) -> Result<()> {
+    /// Waits until the queues are empty and consumed by so many.
+    pub(super) async fn empty(&self, consumers: u64, patience: Duration) -> Result<()> {
         for queue in QUEUES {
             match self {
                 Server::RabbitMq(server) => {
-                    let empty = |counts: QueueCounts| (counts.ready, counts.unacked) == (0, 0);
+                    let wanted = QueueCounts { ready: 0, unacked: 0, consumers };
+                    let empty = |counts| counts == wanted;
                     server.wait_for_counts("/", queue, patience, empty).await.map(drop)?;
                 }
                 Server::ActiveMq(server) => {
-                    let empty = |counts: ActiveMqCounts| counts.messages == 0;
+                    let wanted = (0, consumers);
+                    let empty =
+                        |counts: ActiveMqCounts| (counts.messages, counts.consumers) == wanted;
                     server.wait_for_counts(queue, patience, empty).await.map(drop)?;
                 }
             }
@@ -131,23 +141,25 @@ impl Server {
 }
 
 impl Sender {
-    pub(super) async fn publish(&mut self, publishing: Publishing) -> Result<()> {
+    /// Sends messages, and returns which of them are confirmed.
+    pub(super) async fn publish(&mut self, publishing: Publishing) -> Vec<u64> {
+        let mut confirmed = Vec::new();
         let published = match self {
             Sender::RabbitMq { port, client } => {
-                timeout(CONFIRM_TIMEOUT, to_rabbitmq(*port, client, publishing)).await
+                to_rabbitmq(*port, client, publishing, &mut confirmed).await
             }
             Sender::ActiveMq { url, peer } => {
-                timeout(CONFIRM_TIMEOUT, to_activemq(url, peer, publishing)).await
+                let sending = to_activemq(url, peer, publishing, &mut confirmed);
+                timeout(CONFIRM_TIMEOUT, sending).await.context("no answer").flatten()
             }
         };
-        let published = published.context("nothing was confirmed").flatten();
         if published.is_err() {
             match self {
                 Sender::RabbitMq { client, .. } => *client = None,
                 Sender::ActiveMq { peer, .. } => *peer = None,
             }
         }
-        published
+        confirmed
     }
 }
 
@@ -155,32 +167,46 @@ async fn to_rabbitmq(
     port: u16,
     client: &mut Option<Box<Client>>,
     publishing: Publishing,
+    confirmed: &mut Vec<u64>,
 ) -> Result<()> {
     let client = match client {
         Some(client) => client,
         None => {
-            let mut new = Client::connect(port, "/").await?;
+            let connecting = timeout(CONFIRM_TIMEOUT, Client::connect(port, "/"));
+            let mut new = connecting.await.context("no answer").flatten()?;
             new.confirm_select().await?;
             client.insert(Box::new(new))
         }
     };
     let Publishing { queue, numbers } = publishing;
-    for number in numbers {
-        client.publish(queue, &Properties::persistent(), number.to_string().as_bytes()).await?;
-    }
-    client.wait_for_confirms().await
+    let before = client.published();
+    let sending = async {
+        for number in numbers.clone() {
+            let body = number.to_string();
+            client.publish(queue, &Properties::persistent(), body.as_bytes()).await?;
+        }
+        client.wait_for_confirms().await
+    };
+    let sent = timeout(CONFIRM_TIMEOUT, sending).await.context("no confirm").flatten();
+    let unconfirmed = client.unconfirmed();
+    let tags = numbers.zip(before + 1..=client.published());
+    confirmed.extend(tags.filter(|(_, tag)| !unconfirmed.contains(tag)).map(|(number, _)| number));
+    sent
 }
-
 async fn to_activemq(
     url: &str,
     peer: &mut Option<Box<Peer>>,
     publishing: Publishing,
+    confirmed: &mut Vec<u64>,
 ) -> Result<()> {
     let peer = match peer {
         Some(peer) => peer,
         None => peer.insert(Box::new(Peer::connect(&Login::to(url)).await?)),
     };
     let Publishing { queue, numbers } = publishing;
-    let messages: Vec<Message> = numbers.map(|number| Message::text(number.to_string())).collect();
-    peer.send(queue, &messages).await.map(drop)
+    for number in numbers {
+        peer.send(queue, &[Message::text(number.to_string())]).await?;
+        confirmed.push(number);
+    }
+    Ok(())
 }

@@ -185,8 +185,6 @@ impl Target {
                 self.proxy()?.swallow(true);
                 sleep(spell).await;
                 self.proxy()?.swallow(false);
-                // What was swallowed is missing on these connections for ever.
-                self.proxy()?.cut();
             }
         }
         Ok(())
@@ -200,12 +198,17 @@ impl Target {
         self.broker.as_ref().map(|(_, proxy)| proxy).context("there is no proxy")
     }
 
-    /// Waits until the broker has nothing left to hand out.
+    /// Waits until the broker has nothing left to hand out, and every host would take it.
     pub(super) async fn empty(&self, patience: Duration) -> Result<()> {
         match &self.broker {
-            Some((server, _)) => server.empty(patience).await,
+            Some((server, _)) => server.empty(self.hosts.len() as u64, patience).await,
             None => Ok(()),
         }
+    }
+
+    /// How many writes full disks have refused.
+    pub(super) fn refusals(&self) -> Result<i64> {
+        self.hosts.iter().map(|(_, trouble)| trouble.refusals()).sum()
     }
 
     /// Drains the hosts, and says which messages are in their dead-letter stores.
@@ -275,13 +278,19 @@ fn configuration(broker: Option<&(Server, Proxy)>) -> String {
 }
 
 impl Producer {
-    pub(super) async fn publish(&mut self, publishing: Publishing) -> Result<()> {
+    /// Sends messages, and returns which of them are confirmed.
+    pub(super) async fn publish(&mut self, publishing: Publishing) -> Vec<u64> {
         match self {
             Producer::Remote(sender) => sender.publish(publishing).await,
             Producer::Embedded { gristmill, folder, environment } => {
                 let mut command = Command::new(gristmill);
                 command.current_dir(folder).envs(environment.clone());
-                to_embedded(command, publishing).await
+                let numbers = publishing.numbers.clone();
+                // It takes all or none.
+                match to_embedded(command, publishing).await {
+                    Ok(()) => numbers.collect(),
+                    Err(_) => Vec::new(),
+                }
             }
         }
     }
