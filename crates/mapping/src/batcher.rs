@@ -92,10 +92,10 @@ impl Batch {
         }
     }
 
-    /// Notes that the call with this id failed.
-    pub fn fail(&mut self, request_id: Uuid, outcome: &Outcome) {
+    /// Notes that the call with this id failed, which had so many records.
+    pub fn fail(&mut self, request_id: Uuid, outcome: &Outcome, records: usize) {
         let before = self.failure.take();
-        self.failure = Some(Failure::after(before, request_id, outcome, self.len()));
+        self.failure = Some(Failure::after(before, request_id, outcome, records));
     }
 
     /// How it failed so far, if it did.

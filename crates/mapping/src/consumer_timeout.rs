@@ -14,9 +14,9 @@ use std::time::Duration;
 /// the settling of what has just ended.
 pub const MARGIN: Duration = Duration::from_secs(60);
 
-/// What it may take to start a batch whose window has just ended. Without it a window that barely
-/// keeps the rule would end every epoch before its first batch.
-const START: Duration = Duration::from_secs(1);
+/// What it may take to start a batch whose time has just come. Without it a window that barely keeps
+/// the rule would end every epoch before its first batch, and so would a wait for as long as possible.
+pub(crate) const START: Duration = Duration::from_secs(1);
 
 /// The greatest age of the oldest unsettled delivery at which a batch may still start. `None` if a
 /// batch could never start: when `window + timeout` is not below `consumer_timeout` less a minute.

@@ -212,7 +212,11 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             }
             Happening::Kept(kept) => self.conclude_keeping(kept, now).await?,
             Happening::Nudged => self.letters.wake(),
-            Happening::TimePassed => self.pass_time(now).await?,
+            Happening::TimePassed => {}
+        }
+        // Whatever has happened: a source that always has something does not stop the clock.
+        if self.wakes_at().is_some_and(|at| at <= now) {
+            self.pass_time(now).await?;
         }
         self.start_waiting(now).await?;
         self.keep_letters(now)?;
@@ -287,12 +291,10 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
     }
 
     async fn take(&mut self, delivery: Delivery, now: Instant, unix_ms: u64) -> ControlFlow<Ended> {
-        let Phase::Taking = self.phase else {
-            // It goes back to the queue when the source is closed.
-            return ControlFlow::Continue(());
-        };
-        self.in_hand += 1;
+        // Also what is not taken any more: it goes back to the queue when the source is closed.
         self.watch_over(&delivery);
+        let Phase::Taking = self.phase else { return ControlFlow::Continue(()) };
+        self.in_hand += 1;
         let age = self.settings.give_up.maximum_record_age;
         match self.batcher.measure(&delivery.message) {
             Ok(record_bytes) => {

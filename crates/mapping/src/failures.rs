@@ -6,12 +6,20 @@
 //! and an empty list mean that all is done, and a response that cannot be understood, or that names a
 //! record which is not there, fails the whole batch.
 //!
-//! Pure. What must never happen: a record counts as done that the response names, or a response that
-//! means nothing counts as success.
+//! Pure. What must never happen: a record counts as done that the response names, a response that means
+//! nothing counts as success, or reading one takes more memory or time than its length warrants: it is
+//! a stranger's, and neither fuel nor the memory's cap holds here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
+
+/// So many characters of an identifier that names nothing are repeated.
+const SHOWN_CHARS_MAX: usize = 100;
 
 /// The positions of the records that are wanted again; `ids` are the messages' ids, by position.
 ///
@@ -25,45 +33,158 @@ pub(crate) fn failed_records(
     let Some(response) = response.filter(|response| !response.trim().is_empty()) else {
         return Ok(BTreeSet::new());
     };
-    let response: Value = serde_json::from_str(response)
-        .map_err(|error| format!("the response is not JSON ({error})"))?;
-    let failures = match &response {
-        Value::Null => return Ok(BTreeSet::new()),
-        Value::Object(fields) => fields.get(LIST).unwrap_or(&Value::Null),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            return Err(format!("the response is not an object with the key `{LIST}`"));
-        }
-    };
-    let failures = match failures {
-        Value::Null => return Ok(BTreeSet::new()),
-        Value::Array(failures) => failures,
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            return Err(format!("the response's `{LIST}` is not a list"));
-        }
-    };
-    let mut failed = BTreeSet::new();
-    for failure in failures {
-        let identifier = failure.get(IDENTIFIER).and_then(Value::as_str);
-        let identifier = identifier.filter(|identifier| !identifier.is_empty());
-        let identifier = identifier.ok_or_else(|| {
-            format!("an entry of the response's `{LIST}` has no string `{IDENTIFIER}`")
-        })?;
-        let is_named = |(place, id): &(usize, &Option<&str>)| match position(identifier) {
-            Some(position) => *place == position,
-            None => **id == Some(identifier),
-        };
-        let named = ids.iter().enumerate().filter(is_named);
-        let named: Vec<usize> = named.map(|(place, _)| place).collect();
-        if named.is_empty() {
-            return Err(format!("the response names a record that is not there: {identifier:?}"));
-        }
-        failed.extend(named);
+    let mut named = Named { ids, places: None, failed: BTreeSet::new() };
+    let mut deserializer = serde_json::Deserializer::from_str(response);
+    let part = Part { level: Level::Response, named: &mut named };
+    let read = part.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    match read {
+        Ok(()) => Ok(named.failed),
+        Err(error) if error.is_data() => Err(format!("the response is wrong: {error}")),
+        Err(error) => Err(format!("the response is not JSON ({error})")),
     }
-    Ok(failed)
 }
 
-const LIST: &str = "batchItemFailures";
-const IDENTIFIER: &str = "itemIdentifier";
+/// The records of a batch, and which of them are named.
+struct Named<'a> {
+    ids: &'a [Option<&'a str>],
+    /// Where the messages with an id are, once a record is named by one.
+    places: Option<HashMap<&'a str, Vec<usize>>>,
+    failed: BTreeSet<usize>,
+}
+
+impl Named<'_> {
+    /// Whether there is such a record.
+    fn name(&mut self, identifier: &str) -> bool {
+        let Self { ids, places, failed } = self;
+        if let Some(place) = position(identifier) {
+            failed.extend((place < ids.len()).then_some(place));
+            return place < ids.len();
+        }
+        let places = places.get_or_insert_with(|| {
+            let mut places: HashMap<_, Vec<_>> = HashMap::new();
+            for (place, id) in
+                ids.iter().enumerate().filter_map(|(place, id)| Some((place, (*id)?)))
+            {
+                places.entry(id).or_default().push(place);
+            }
+            places
+        });
+        let same = places.get(identifier);
+        failed.extend(same.into_iter().flatten());
+        same.is_some()
+    }
+}
+
+/// What part of a response is read.
+#[derive(Clone, Copy)]
+enum Level {
+    Response,
+    List,
+    Entry,
+    Identifier,
+}
+
+#[derive(PartialEq, Deserialize)]
+#[serde(field_identifier)]
+enum Key {
+    #[serde(rename = "batchItemFailures")]
+    List,
+    #[serde(rename = "itemIdentifier")]
+    Identifier,
+    #[serde(other)]
+    Other,
+}
+
+/// Reads a part of a response and keeps nothing of it but which records it names.
+struct Part<'p, 'a> {
+    level: Level,
+    named: &'p mut Named<'a>,
+}
+
+impl<'a> Part<'_, 'a> {
+    fn deeper(&mut self, level: Level) -> Part<'_, 'a> {
+        Part { level, named: self.named }
+    }
+}
+impl<'de> DeserializeSeed<'de> for Part<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.level {
+            Level::Response => "an object with the key `batchItemFailures`",
+            Level::List => "a list in `batchItemFailures`",
+            Level::Entry => "an object with the key `itemIdentifier`",
+            Level::Identifier => "a string in `itemIdentifier` that is not empty",
+        })
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        match self.level {
+            Level::Response | Level::List => Ok(()),
+            Level::Entry | Level::Identifier => Err(E::invalid_type(Unexpected::Unit, &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let (sought, level) = match self.level {
+            Level::Response => (Key::List, Level::List),
+            Level::Entry => (Key::Identifier, Level::Identifier),
+            Level::List | Level::Identifier => {
+                return Err(A::Error::invalid_type(Unexpected::Map, &self));
+            }
+        };
+        let mut is_found = false;
+        while let Some(key) = map.next_key::<Key>()? {
+            if key == sought {
+                is_found = true;
+                map.next_value_seed(self.deeper(level))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        match self.level {
+            Level::Entry if !is_found => Err(A::Error::missing_field("itemIdentifier")),
+            Level::Response | Level::List | Level::Entry | Level::Identifier => Ok(()),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        match self.level {
+            Level::List => {
+                while list.next_element_seed(self.deeper(Level::Entry))?.is_some() {}
+                Ok(())
+            }
+            Level::Response | Level::Entry | Level::Identifier => {
+                Err(A::Error::invalid_type(Unexpected::Seq, &self))
+            }
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        match self.level {
+            Level::Identifier if text.is_empty() => {
+                Err(E::invalid_value(Unexpected::Str(text), &self))
+            }
+            Level::Identifier if self.named.name(text) => Ok(()),
+            Level::Identifier => {
+                let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+                Err(E::custom(format_args!("it names a record that is not there: {shown:?}")))
+            }
+            // Whoever reads this needs not read all of it.
+            Level::Response | Level::List | Level::Entry => {
+                Err(E::invalid_type(Unexpected::Other("a string"), &self))
+            }
+        }
+    }
+}
 
 /// What `#N` says; what is no number is an id like any other.
 fn position(identifier: &str) -> Option<usize> {
@@ -129,8 +250,46 @@ mod tests {
             r#"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
             r#"{"batchItemFailures":[{"itemIdentifier":0}]}"#,
             r#"{"batchItemFailures":[{}]}"#,
+            r#"{"batchItemFailures":[null]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":{}}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":"a","itemIdentifier":"c"}]}"#,
+            r#"{"batchItemFailures":[]}}"#,
         ] {
             assert!(failed(response).is_err(), "{response}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_twice_counts_twice() {
+        let list =
+            |id: &str| format!(r#""batchItemFailures":[{{"more":[1],"itemIdentifier":"{id}"}}]"#);
+        let response = format!("{{{},\"more\":{{}},{}}}", list("a"), list("b"));
+        assert_eq!(failed(&response), Ok(vec![0, 2, 3]));
+    }
+
+    #[test]
+    fn whoever_reads_what_is_wrong_is_told_enough() {
+        let told = |response: &str| failed(response).unwrap_err();
+        assert_eq!(
+            told(&naming(&["a", "c"])),
+            "the response is wrong: it names a record that is not there: \"c\" at line 1 column 66"
+        );
+        assert_eq!(
+            told("[]"),
+            "the response is wrong: invalid type: sequence, expected an object with the key \
+             `batchItemFailures` at line 1 column 2"
+        );
+        assert_eq!(
+            told("{"),
+            "the response is not JSON (EOF while parsing an object at line 1 column 1)"
+        );
+        let long = "\u{7f}".repeat(100_000);
+        for response in [
+            naming(&[&long]),
+            format!("\"{long}\""),
+            naming(&[""]).replace("[{", &format!("[{{\"{long}\":1,")),
+        ] {
+            assert!(told(&response).len() < 1_000, "{}", told(&response).len());
         }
     }
 

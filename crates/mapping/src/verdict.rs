@@ -6,6 +6,7 @@ use gristmill_broker::Returns;
 use gristmill_invocation::Outcome;
 
 use crate::backoff::Backoff;
+use crate::consumer_timeout::START;
 use crate::settings::GiveUp;
 
 /// What becomes of a batch after an invocation.
@@ -58,10 +59,10 @@ pub fn decide(outcome: &Outcome, retry: &Backoff, circumstances: Circumstances) 
     } else if circumstances.finishing {
         Verdict::Requeue
     } else if let Outcome::RetryAfter(wait, _) = outcome {
-        let wait = wait.min(&RETRY_AFTER_MAX);
+        let wait = *wait.min(&RETRY_AFTER_MAX);
+        let longest = circumstances.time_left.saturating_sub(START);
         // With no time left the whole wait ends the epoch, and the next one has time again.
-        let has_time = circumstances.time_left >= Duration::from_secs(1);
-        Verdict::Retry(if has_time { (*wait).min(circumstances.time_left) } else { *wait })
+        Verdict::Retry(if longest >= START { wait.min(longest) } else { wait })
     } else {
         Verdict::Retry(retry.wait(circumstances.attempts, circumstances.jitter))
     }
@@ -225,7 +226,7 @@ mod tests {
             prop_assert_eq!(verdict == Verdict::Stale, epoch_ended);
             prop_assert!(!(finishing && matches!(verdict, Verdict::Retry(_))));
             if let (Outcome::RetryAfter(after, _), Verdict::Retry(wait)) = (&outcome, verdict) {
-                prop_assert!(wait == *after || wait == time_left.min(*after));
+                prop_assert!(wait == *after || wait + START == time_left);
                 prop_assert!(!wait.is_zero() || after.is_zero(), "no loop without a pause");
             }
         }

@@ -177,10 +177,11 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         }
         self.telemetry.report(self.slots.function_name(), request_id, &batch, &report);
         let behind = batch.take_behind();
+        let records = batch.len();
         let (outcome, is_part) = match failed {
             Ok(failed) if failed.is_empty() => (report.outcome, false),
             Ok(failed) => {
-                let sentence = format!("{} of {} records failed", failed.len(), batch.len());
+                let sentence = format!("{} of {records} records failed", failed.len());
                 if !epoch_ended {
                     let rest = self.without_done(batch, &failed).await?;
                     let Some(rest) = rest else { return self.follow(behind, now).await };
@@ -191,7 +192,7 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
             Err(sentence) => (Outcome::HandlerError(sentence), false),
         };
         if !outcome.is_success() {
-            batch.fail(request_id, &outcome);
+            batch.fail(request_id, &outcome, records);
         }
         let circumstances = Circumstances {
             epoch_ended,

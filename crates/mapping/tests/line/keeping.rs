@@ -64,6 +64,23 @@ async fn what_is_given_up_is_kept_with_its_record_and_acked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_function_named_was_in_a_batch_of_all() {
+    let place = Place::new(Answer::Keeps);
+    let adjust = |settings: &mut Settings| {
+        place.set(settings);
+        settings.give_up.maximum_retry_attempts = Some(0);
+        settings.report_batch_item_failures = true;
+    };
+    let named = r##"{"batchItemFailures":[{"itemIdentifier":"#1"}]}"##;
+    let says = |_, _: &[String]| (Duration::ZERO, Outcome::Succeeded(Some(named.to_owned())));
+    let line = Line::start(Scripted::new(says), adjust, &["a", "bad"]);
+    line.acked(2).await;
+    assert_eq!(place.bodies(), ["bad"]);
+    assert_eq!(place.records()[0]["MQBatchInfo"]["batchSize"], 2);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_fits_no_event_is_kept_and_the_rest_goes_on() {
     let place = Place::new(Answer::Keeps);
     let adjust = |settings: &mut Settings| {

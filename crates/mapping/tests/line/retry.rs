@@ -1,13 +1,15 @@
 //! What becomes of a batch that fails, and of the ones behind it.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gristmill_broker::fake::FakeBroker;
 use gristmill_invocation::Outcome;
 use gristmill_mapping::Settings;
+use gristmill_mapping::backoff::Backoff;
 
-use crate::support::{Line, QUEUE, Scripted, concurrency, fails, succeeds};
+use crate::support::{Line, QUEUE, Scripted, concurrency, fails, publish, succeeds};
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_batch_is_called_again_with_the_same_bytes_and_acked_once_it_succeeds() {
@@ -46,6 +48,37 @@ async fn with_more_concurrency_others_go_on_beside_a_failing_batch() {
     assert_eq!(broker.ready("orders").len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_never_runs_dry_does_not_hold_up_a_failed_batch() {
+    let broker = FakeBroker::default();
+    let bodies: Vec<String> = (0..60_000).map(|number| number.to_string()).collect();
+    publish(&broker, &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let ready = Arc::new(OnceLock::new());
+    let function = {
+        let (broker, ready, has_failed) = (broker.clone(), Arc::clone(&ready), OnceLock::new());
+        Scripted::new(move |_, bodies| {
+            if bodies[0] != "0" {
+                return succeeds();
+            }
+            if has_failed.set(()).is_ok() {
+                return fails();
+            }
+            ready.set(broker.ready(QUEUE).len()).unwrap();
+            succeeds()
+        })
+    };
+    let adjust = |settings: &mut Settings| {
+        concurrency(2)(settings);
+        settings.batch.records_max = NonZeroUsize::new(100).unwrap();
+        settings.prefetch = NonZeroU16::MAX;
+        settings.retry = Backoff::constant(Duration::from_millis(1));
+    };
+    let line = Line::start_on(broker, function, adjust);
+    line.until(|broker| broker.unsettled(QUEUE) == 0 && broker.ready(QUEUE).is_empty()).await;
+    assert!(*ready.get().unwrap() > 0);
+    line.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_batch_closes_before_its_window_when_everything_prefetched_is_in_hand() {
     let line = Line::start(
@@ -53,7 +86,7 @@ async fn a_batch_closes_before_its_window_when_everything_prefetched_is_in_hand(
         |settings| {
             settings.batch.records_max = NonZeroUsize::new(10).unwrap();
             settings.batch.window = Duration::from_secs(300);
-            settings.prefetch = std::num::NonZeroU16::new(3).unwrap();
+            settings.prefetch = NonZeroU16::new(3).unwrap();
         },
         &["a", "b", "c"],
     );
