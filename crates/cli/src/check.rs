@@ -13,7 +13,7 @@ use crate::{ConfigArgument, answer, complain, environment, exit};
 pub(crate) struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,
-    /// Also connect to every broker and virtual host once.
+    /// Also connect once to every broker and virtual host that a mapping consumes.
     #[arg(long)]
     connect: bool,
 }

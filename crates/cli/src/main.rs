@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gristmill::Config;
+use gristmill::broker::with_causes;
 
 /// What the program exits with. The numbers are part of its interface.
 mod exit {
@@ -113,7 +114,7 @@ fn main() -> ExitCode {
 /// Tells the user on stderr what went wrong, and everything that caused it.
 #[expect(clippy::print_stderr, reason = "stderr is where a program's errors belong")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", with_causes(error.as_ref()));
 }
 
 /// Prints the answer of a command on stdout. Who no longer reads it, as `head`, has had enough.
