@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Result;
 use gristmill_testkit::amqp::{Client, Properties};
 use gristmill_testkit::host::Host;
 use gristmill_testkit::rabbitmq::{QueueCounts, RabbitCluster, RabbitServer};
@@ -38,14 +39,16 @@ async fn publish(ports: &[u16], stop: &AtomicBool) -> BTreeSet<u64> {
     let mut next = 0;
     let mut pace = interval(PACE);
     for port in ports.iter().cycle() {
-        let Ok(mut client) = Client::connect(*port, "/").await else { continue };
-        if client.confirm_select().await.is_err() {
-            continue;
+        if stop.load(Ordering::Relaxed) {
+            break;
         }
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                return confirmed;
-            }
+        let connecting = async {
+            let mut client = Client::connect(*port, "/").await?;
+            client.confirm_select().await?;
+            Result::<_>::Ok(client)
+        };
+        let Ok(Ok(mut client)) = timeout(CONFIRM_TIMEOUT, connecting).await else { continue };
+        while !stop.load(Ordering::Relaxed) {
             pace.tick().await;
             let group = next..next + GROUP;
             next += GROUP;

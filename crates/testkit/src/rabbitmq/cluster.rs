@@ -14,8 +14,9 @@ use futures_util::future::try_join_all;
 use super::{EPMD, RabbitServer, new_cookie, node_name};
 use crate::ports::PortBlock;
 
-/// A node that has paused looks for the others every second, and then starts anew.
-const HEAL_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the nodes may take to agree on who is there. One that has paused looks for the others every
+/// second, and then starts anew.
+const AGREE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A cluster of this test process. Dropping it ends its nodes and removes their data.
 #[derive(Debug)]
@@ -70,12 +71,12 @@ impl RabbitCluster {
         &mut self.nodes[index]
     }
 
-    /// Cuts a node off from all others until [`RabbitCluster::heal`]. Clients still reach it, unless
-    /// it pauses.
+    /// Cuts a node off from all others until [`RabbitCluster::heal`], and waits until those have noticed.
+    /// Clients still reach it, unless it pauses.
     ///
     /// # Errors
     ///
-    /// When the node does not run.
+    /// When the node does not run, or the others do not notice.
     pub async fn partition(&self, index: usize) -> Result<()> {
         let node = self.nodes.get(index).context("no node of that index")?;
         // The others' cookies for it stay right, since two that are wrong alike would match.
@@ -87,7 +88,10 @@ impl RabbitCluster {
                 "erlang:set_cookie('{name}', cut), erlang:disconnect_node('{name}'), "
             )?;
         }
-        node.eval(&format!("{expression}ok.")).await
+        node.eval(&format!("{expression}ok.")).await?;
+        let running = self.nodes.iter().filter(|other| other.pid().is_some());
+        let others: Vec<_> = running.filter(|other| other.node_name != node.node_name).collect();
+        agree(&others).await
     }
 
     /// Lets nodes that were cut off reach the others again, and waits until all that run are a cluster.
@@ -103,19 +107,7 @@ impl RabbitCluster {
         );
         let running: Vec<_> = self.nodes.iter().filter(|node| node.pid().is_some()).collect();
         try_join_all(running.iter().map(|node| node.eval(&expression))).await?;
-        let deadline = Instant::now() + HEAL_TIMEOUT;
-        for node in &running {
-            // Each question takes so long that nothing else needs to slow the loop down. A node that
-            // has paused has no answer until it goes on.
-            while node.cluster_size().await.ok() != Some(running.len()) {
-                ensure!(
-                    Instant::now() < deadline,
-                    "{} has not found the others after {HEAL_TIMEOUT:?}",
-                    node.node_name
-                );
-            }
-        }
-        Ok(())
+        agree(&running).await
     }
 
     /// The index of the node that leads a quorum queue, as some node that runs sees it.
@@ -129,4 +121,22 @@ impl RabbitCluster {
         let index = self.nodes.iter().position(|node| node.node_name == leader);
         index.with_context(|| format!("{leader}, which leads {queue}, is none of the cluster"))
     }
+}
+
+/// Waits until these nodes are a cluster of themselves.
+async fn agree(nodes: &[&RabbitServer]) -> Result<()> {
+    let deadline = Instant::now() + AGREE_TIMEOUT;
+    for node in nodes {
+        // Each question takes so long that nothing else needs to slow the loop down. A node that
+        // has paused has no answer until it goes on.
+        while node.cluster_size().await.ok() != Some(nodes.len()) {
+            ensure!(
+                Instant::now() < deadline,
+                "{} is not in a cluster of {} nodes after {AGREE_TIMEOUT:?}",
+                node.node_name,
+                nodes.len()
+            );
+        }
+    }
+    Ok(())
 }
