@@ -52,6 +52,28 @@ async fn a_handler_that_allocates_without_end_is_cut_off() {
     beside("grows-memory", "memory = \"64MiB\"", &["out_of_memory"]).await;
 }
 
+/// The most memory that a process ever had, in KiB, as Linux tells it.
+fn most_memory_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    most.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_response_costs_the_host_its_length_whatever_is_in_it() {
+    const MOST_KIB: u64 = 160 * 1024;
+    let mut broker = Broker::with(&["orders"]).await;
+    broker.publish("orders", [vec![0]]).await;
+    let reports = "report_batch_item_failures = true";
+    let mapping = broker.mapping("orders", "junk-response", "memory = \"32MiB\"", reports);
+    let host = broker.host(&[mapping]);
+    assert_eq!(report(&host, "orders").await["outcome"], "succeeded");
+    broker.wait_for("orders", 0, 0).await;
+    let most = most_memory_kib(host.pid());
+    assert!(most < MOST_KIB, "{most} KiB");
+    drain(&host).await;
+}
+
 /// Puts as many endless loops on a queue as keep every processor busy twice over, and returns their
 /// number and the mapping that runs them all at once.
 async fn spinners(broker: &mut Broker) -> (u64, String) {
