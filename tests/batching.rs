@@ -1,7 +1,9 @@
 //! Messages become batches by count, by time and by size, in the order of the queue.
 
-use crate::support::{Broker, drain, printed, report, subscribed};
 use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::support::{Broker, LONG, drain, printed, report, subscribed};
 
 /// The bodies of an event, decoded by an ordinary library.
 fn bodies(event: &str) -> Vec<Vec<u8>> {
@@ -42,7 +44,8 @@ async fn seven_messages_arrive_in_one_event_after_the_window() {
     subscribed(&host, "orders").await;
     broker.publish("orders", [vec![0]]).await;
     // The host has it, and the window is open for the others.
-    while broker.client.queue_status("orders").await.unwrap().messages > 0 {}
+    let taken = async { while broker.client.queue_status("orders").await.unwrap().messages > 0 {} };
+    timeout(LONG, taken).await.unwrap();
     broker.publish("orders", (1..7).map(|number| vec![number])).await;
     assert_eq!(bodies(&printed(&host).await), (0..7).map(|n| vec![n]).collect::<Vec<_>>());
     broker.wait_for("orders", 0, 0).await;

@@ -104,7 +104,7 @@ struct Resting {
 }
 
 /// How much is taken before anything else is looked at: a queue that never runs dry must not hold up an
-/// outcome, a window or a stop.
+/// outcome, a retry or a stop. A window it fills.
 const TURN_MESSAGES: usize = 1_000;
 const TURN_BYTES: usize = 8 << 20;
 
@@ -212,12 +212,10 @@ impl<'a, S: Source, F: Function> Driver<'a, S, F> {
             }
             Happening::Kept(kept) => self.conclude_keeping(kept, now).await?,
             Happening::Nudged => self.letters.wake(),
-            Happening::TimePassed => {}
+            Happening::TimePassed => self.batcher.close_if_due(now, &mut self.waiting),
         }
         // Whatever has happened: a source that always has something does not stop the clock.
-        if self.wakes_at().is_some_and(|at| at <= now) {
-            self.pass_time(now).await?;
-        }
+        self.pass_time(now).await?;
         self.start_waiting(now).await?;
         self.keep_letters(now)?;
         self.finished(now)

@@ -14,6 +14,7 @@ mod schedule;
 mod server;
 mod target;
 
+use std::iter;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -290,8 +291,9 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// When messages were lost or came from nowhere, when one was handled twice with no fault near it,
-    /// when a host has panicked, or when nothing happened.
+    /// When messages were lost or came from nowhere, when one was handled again with no fault near it
+    /// that has messages come again, when a host has panicked, when nothing happened, or when a fault
+    /// had no effect that must have had one.
     pub fn verdict(&self) -> Result<()> {
         let tally = &self.tally;
         ensure!(tally.lost == 0, "{tally}; lost, among others: {:?}", self.missing);
@@ -309,17 +311,17 @@ impl Outcome {
     /// Faults that the hosts must have noticed and did not: what was changed in a calm, and a full disk
     /// that is written all the time.
     fn unnoticed(&self) -> impl Iterator<Item = &Happened> {
-        let nexts = self.faults.iter().skip(1).map(|next| next.from).chain([Duration::MAX]);
-        let is_unnoticed = |(happened, next): &(&Happened, Duration)| {
-            let time = happened.from..*next;
+        let befores = iter::once(Duration::ZERO).chain(self.faults.iter().map(|before| before.to));
+        let is_unnoticed = |(happened, before): &(&Happened, Duration)| {
             if happened.fault.is_change() {
-                time.end - happened.to >= CALM_AFTER_CHANGE
+                let time = happened.from..=happened.from + CALM_AFTER_CHANGE;
+                happened.from.saturating_sub(*before) >= CALM
                     && !self.heard.changes.iter().any(|at| time.contains(at))
             } else {
                 matches!(happened.fault, Fault::FillDisk(..)) && self.refusals == Some(0)
             }
         };
-        self.faults.iter().zip(nexts).filter(is_unnoticed).map(|(happened, _)| happened)
+        self.faults.iter().zip(befores).filter(is_unnoticed).map(|(happened, _)| happened)
     }
 
     /// The resident memory of the last host, in KiB, at rest: in the first calm that ends a minute after

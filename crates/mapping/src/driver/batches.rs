@@ -42,8 +42,8 @@ impl<S: Source, F: Function> Driver<'_, S, F> {
         !batch.groups().is_empty() && under_way.any(|groups| !groups.is_disjoint(batch.groups()))
     }
 
+    /// Does what is due, but for closing a batch.
     pub(super) async fn pass_time(&mut self, now: Instant) -> ControlFlow<Ended> {
-        self.batcher.close_if_due(now, &mut self.waiting);
         let due: Vec<Resting> =
             self.resting.extract_if(.., |resting| resting.until <= now).collect();
         for Resting { batch, .. } in due {

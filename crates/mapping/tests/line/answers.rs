@@ -37,7 +37,8 @@ async fn a_function_that_asks_for_long_is_not_called_in_a_loop() {
     let line = Line::start(function, adjust, &["a"]);
     line.acked(1).await;
     // Each wait is cut to what the broker allows, and every other call ends an epoch.
-    assert!(began.elapsed() > 2 * (latest - Duration::from_secs(1)), "{:?}", began.elapsed());
+    let waited = 2 * (latest - Duration::from_secs(1));
+    assert!((waited..waited + latest / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
     line.stop().await;
 }
 

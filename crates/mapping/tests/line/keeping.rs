@@ -312,7 +312,7 @@ async fn what_is_not_kept_in_time_goes_back_before_the_broker_loses_patience() {
     line.stop().await;
 }
 
-fn limited(limit: u32, place: &Arc<Place>) -> impl FnOnce(&mut Settings) + use<> {
+pub(crate) fn limited(limit: u32, place: &Arc<Place>) -> impl FnOnce(&mut Settings) + use<> {
     let place = Arc::clone(place);
     move |settings| {
         settings.give_up.delivery_limit = Some(limit);

@@ -7,6 +7,7 @@ mod chaos;
 mod drain;
 mod forgetful;
 mod keeping;
+mod late;
 mod limits;
 mod loss;
 mod overtaking;

@@ -172,9 +172,12 @@ async fn to_rabbitmq(
     let client = match client {
         Some(client) => client,
         None => {
-            let connecting = timeout(CONFIRM_TIMEOUT, Client::connect(port, "/"));
-            let mut new = connecting.await.context("no answer").flatten()?;
-            new.confirm_select().await?;
+            let connecting = async {
+                let mut new = Client::connect(port, "/").await?;
+                new.confirm_select().await?;
+                Ok(new)
+            };
+            let new = timeout(CONFIRM_TIMEOUT, connecting).await.context("no answer").flatten()?;
             client.insert(Box::new(new))
         }
     };
