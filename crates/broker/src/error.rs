@@ -186,7 +186,10 @@ impl SourceError {
     }
 }
 
-/// An error with everything that caused it, in one line.
+/// The most bytes of an error with its causes, which may repeat what strangers have written.
+const TEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// An error with everything that caused it, in one line, cut at 32 KiB.
 #[must_use]
 pub fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
@@ -199,6 +202,10 @@ pub fn with_causes(error: &dyn StdError) -> String {
             text.push_str(&cause_text);
         }
         next = cause.source();
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push('…');
     }
     text
 }

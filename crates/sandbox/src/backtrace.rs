@@ -7,10 +7,11 @@
 //! demangled name can be many times as long as the mangled one. So every part is cut while it is
 //! written, and the whole is one line of printable text.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use wasmtime::{FrameInfo, WasmBacktrace};
 
+use crate::bounded::Bounded;
 use crate::lines::Lines;
 
 /// How many functions are told.
@@ -84,35 +85,6 @@ fn demangled(name: &str) -> String {
     };
     written.unwrap_or_default();
     text.text
-}
-
-/// Text up to a number of bytes, control characters escaped.
-struct Bounded {
-    text: String,
-    bytes_max: usize,
-}
-
-impl Bounded {
-    fn new(bytes_max: usize) -> Self {
-        Self { text: String::new(), bytes_max }
-    }
-}
-
-impl Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for letter in text.chars() {
-            if self.text.len() >= self.bytes_max {
-                self.text.push('…');
-                return Err(fmt::Error);
-            }
-            if letter.is_control() {
-                self.text.extend(letter.escape_debug());
-            } else {
-                self.text.push(letter);
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

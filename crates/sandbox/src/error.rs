@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bounded::{list, told};
 use crate::engine::EngineSettings;
 use crate::limits::TIMEOUT_MAX;
 use crate::state::DirError;
@@ -181,14 +182,14 @@ pub enum Refusal {
     /// More than one such export.
     #[error(
         "the component exports more than one handler ({}); leave one of them",
-        candidates.join(", ")
+        listed(candidates)
     )]
     Ambiguous {
         /// Where each of them is.
         candidates: Vec<String>,
     },
     /// An export of a right name that cannot be called with an event.
-    #[error("`{export}` is a {found}; it must be a {wanted}")]
+    #[error("`{}` is a {found}; it must be a {wanted}", told(export))]
     WrongType {
         /// Where it is.
         export: String,
@@ -201,7 +202,7 @@ pub enum Refusal {
     #[error(
         "the handler imports what cannot be given ({}); a component may import WASI 0.2 only \
          (wasi:cli, clocks, filesystem, http, io, random, sockets), a core module WASI preview 1",
-        if imports.is_empty() { "see the cause".to_owned() } else { imports.join(", ") }
+        if imports.is_empty() { "see the cause".to_owned() } else { listed(imports) }
     )]
     Imports {
         /// What cannot be given; empty if only the cause can tell.
@@ -256,6 +257,11 @@ fn exported(exports: &[String]) -> String {
     if exports.is_empty() {
         "it exports nothing".to_owned()
     } else {
-        format!("it exports {}", exports.join(", "))
+        format!("it exports {}", listed(exports))
     }
+}
+
+/// Names from a handler's file, as many as fit.
+fn listed(names: &[String]) -> String {
+    told(fmt::from_fn(|f| list(f, names, |f, name| f.write_str(name))))
 }

@@ -22,6 +22,7 @@
 
 mod answer;
 mod backtrace;
+mod bounded;
 mod call;
 mod code;
 mod engine;

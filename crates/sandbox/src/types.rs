@@ -1,31 +1,52 @@
 //! Component types as WIT writes them, for people.
 //!
-//! Types are spelled out, since a component carries no names for them. The parser of wasmtime
-//! bounds their depth and size, so hostile components cannot make this run away.
+//! Types are spelled out, since a component carries no names for them. The parser of wasmtime bounds
+//! their depth and the number of their parts, but not the length of the names in them, which a small file
+//! can repeat without end; so what is spelled is cut while it is written.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 
+use crate::bounded::{list, told};
+
 /// `func(event: string) -> result<option<string>, string>`, for any function.
 pub(crate) fn function(func: &ComponentFunc) -> String {
-    spelled(func, &join(func.params().map(|(name, ty)| format!("{name}: {}", Wit(&ty)))))
+    told(Signature { func, has_names: true })
 }
 
 /// The same without the names of the parameters, which do not matter to whoever calls it.
 pub(crate) fn signature(func: &ComponentFunc) -> String {
-    spelled(func, &join(func.params().map(|(_, ty)| Wit(&ty).to_string())))
+    told(Signature { func, has_names: false })
 }
 
-fn spelled(func: &ComponentFunc, params: &str) -> String {
-    let mut text = format!("func({params})");
-    let results: Vec<Type> = func.results().collect();
-    match results.as_slice() {
-        [] => {}
-        [result] => text += &format!(" -> {}", Wit(result)),
-        several => text += &format!(" -> ({})", join(several.iter().map(Wit))),
+struct Signature<'a> {
+    func: &'a ComponentFunc,
+    has_names: bool,
+}
+
+impl Display for Signature<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { func, has_names } = self;
+        f.write_str(if func.async_() { "async func(" } else { "func(" })?;
+        list(f, func.params(), |f, (name, ty)| {
+            if *has_names {
+                write!(f, "{name}: ")?;
+            }
+            Wit(&ty).fmt(f)
+        })?;
+        f.write_str(")")?;
+        let results: Vec<Type> = func.results().collect();
+        match results.as_slice() {
+            [] => Ok(()),
+            [result] => write!(f, " -> {}", Wit(result)),
+            several => {
+                f.write_str(" -> (")?;
+                list(f, several, |f, ty| Wit(ty).fmt(f))?;
+                f.write_str(")")
+            }
+        }
     }
-    if func.async_() { format!("async {text}") } else { text }
 }
 
 /// What kind of thing an import or export is; a function's type is spelled out.
@@ -34,7 +55,7 @@ pub(crate) fn item(item: &ComponentItem) -> String {
         ComponentItem::ComponentFunc(func) => function(func),
         ComponentItem::ComponentInstance(_) => "interface".to_owned(),
         ComponentItem::Resource(_) => "resource".to_owned(),
-        ComponentItem::Type(ty) => format!("type {}", Wit(ty)),
+        ComponentItem::Type(ty) => told(format_args!("type {}", Wit(ty))),
         ComponentItem::Component(_) => "component".to_owned(),
         ComponentItem::Module(_) => "core module".to_owned(),
         ComponentItem::CoreFunc(_) => "core function".to_owned(),
@@ -66,7 +87,9 @@ impl Display for Wit<'_> {
             Type::Map(map) => write!(f, "map<{}, {}>", Wit(&map.key()), Wit(&map.value())),
             Type::Option(option) => write!(f, "option<{}>", Wit(&option.ty())),
             Type::Tuple(tuple) => {
-                write!(f, "tuple<{}>", join(tuple.types().map(|ty| Wit(&ty).to_string())))
+                f.write_str("tuple<")?;
+                list(f, tuple.types(), |f, ty| Wit(&ty).fmt(f))?;
+                f.write_str(">")
             }
             Type::Result(result) => match (result.ok(), result.err()) {
                 (None, None) => f.write_str("result"),
@@ -75,39 +98,47 @@ impl Display for Wit<'_> {
                 (Some(ok), Some(err)) => write!(f, "result<{}, {}>", Wit(&ok), Wit(&err)),
             },
             Type::Record(record) => {
-                let fields =
-                    record.fields().map(|field| format!("{}: {}", field.name, Wit(&field.ty)));
-                write!(f, "record {{ {} }}", join(fields))
+                f.write_str("record { ")?;
+                list(f, record.fields(), |f, field| {
+                    write!(f, "{}: {}", field.name, Wit(&field.ty))
+                })?;
+                f.write_str(" }")
             }
             Type::Variant(variant) => {
-                let cases = variant
-                    .cases()
-                    .map(|case| format!("{}{}", case.name, payload(case.ty, '(', ')')));
-                write!(f, "variant {{ {} }}", join(cases))
+                f.write_str("variant { ")?;
+                list(f, variant.cases(), |f, case| {
+                    f.write_str(case.name)?;
+                    payload(f, case.ty.as_ref(), "(", ")")
+                })?;
+                f.write_str(" }")
             }
-            Type::Enum(cases) => write!(f, "enum {{ {} }}", join(cases.names())),
-            Type::Flags(flags) => write!(f, "flags {{ {} }}", join(flags.names())),
+            Type::Enum(cases) => named(f, "enum", cases.names()),
+            Type::Flags(flags) => named(f, "flags", flags.names()),
             Type::Own(_) => f.write_str("resource"),
             Type::Borrow(_) => f.write_str("borrow<resource>"),
-            Type::Future(future) => write!(f, "future{}", payload(future.ty(), '<', '>')),
-            Type::Stream(stream) => write!(f, "stream{}", payload(stream.ty(), '<', '>')),
+            Type::Future(future) => {
+                f.write_str("future")?;
+                payload(f, future.ty().as_ref(), "<", ">")
+            }
+            Type::Stream(stream) => {
+                f.write_str("stream")?;
+                payload(f, stream.ty().as_ref(), "<", ">")
+            }
         }
     }
 }
 
 /// A type in brackets, or nothing.
-fn payload(ty: Option<Type>, open: char, close: char) -> String {
-    ty.map(|ty| format!("{open}{}{close}", Wit(&ty))).unwrap_or_default()
+fn payload(f: &mut fmt::Formatter<'_>, ty: Option<&Type>, open: &str, close: &str) -> fmt::Result {
+    ty.map_or(Ok(()), |ty| write!(f, "{open}{}{close}", Wit(ty)))
 }
 
-fn join(parts: impl Iterator<Item = impl Display>) -> String {
-    let mut text = String::new();
-    for part in parts {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        // Writing to a string cannot fail.
-        write!(text, "{part}").unwrap_or_default();
-    }
-    text
+fn named<'n>(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> fmt::Result {
+    write!(f, "{kind} {{ ")?;
+    list(f, names, |f, name| name.fmt(f))?;
+    f.write_str(" }")
 }

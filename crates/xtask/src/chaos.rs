@@ -81,7 +81,7 @@ fn faults(outcome: &Outcome) -> String {
 fn row(outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     let memory = outcome.memory_kib().map_or("–".to_owned(), |(first, last)| {
-        format!("{} → {} MiB", first / 1024, last / 1024)
+        format!("{:.1} → {:.1} MiB", first as f64 / 1024.0, last as f64 / 1024.0)
     });
     let counts = [
         tally.attempted,

@@ -237,3 +237,36 @@ fn inspecting_a_handler_shows_what_it_exports_and_imports() {
     assert_eq!(streams.kind, "interface");
     assert!(streams.parts.iter().any(|part| part.kind == "resource"), "{streams:?}");
 }
+
+#[test]
+fn what_is_told_of_a_file_is_short_however_long_its_names_are() {
+    const SHORT_BYTES: usize = 10_000;
+    let name = "a".repeat(50_000);
+    // Spelled out it has half a gigabyte.
+    let many = |ty: &str| format!("(tuple {})", [ty; 100].join(" "));
+    let takes = format!(
+        r#"(core module $n
+               (memory (export "memory") 1)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+               (func (export "take") (param i32)))
+           (core instance $j (instantiate $n))
+           (type $enum (enum "{name}"))
+           (export $e "e" (type $enum))
+           (type $some {})
+           (type $all {})
+           (func $take (param "all" $all)
+               (canon lift (core func $j "take") (memory (core memory $j "memory")) (realloc (core func $j "realloc"))))
+           (export "handle-batch" (func $take))"#,
+        many("$e"),
+        many("$some"),
+    );
+    let takes = component("", &takes);
+    assert!(matches!(refusal(&takes), Refusal::WrongType { .. }));
+    assert!(refusal(&takes).to_string().len() < SHORT_BYTES);
+    let inspected = inspect(&ENGINE, &takes).exports;
+    assert!(inspected.iter().all(|export| export.kind.len() < SHORT_BYTES));
+
+    let others = component("", &format!(r#"(export "{name}" (func $nothing))"#));
+    assert!(matches!(refusal(&others), Refusal::NoHandler { .. }));
+    assert!(refusal(&others).to_string().len() < SHORT_BYTES);
+}
