@@ -51,6 +51,18 @@ fn invoke_exits_with_how_the_call_ended() {
     }
 }
 
+/// What WASI says of the calls is as much as the handler likes.
+#[test]
+fn no_filter_lets_the_calls_of_a_handler_into_the_log() {
+    for filter in ["trace", "info,wasmtime_wasi=trace"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+        command.args(["invoke", &guest("command")]).env("GRISTMILL_LOG", filter);
+        let output = command.output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains("REPORT ") && !log.contains("wasmtime_wasi"), "{log}");
+    }
+}
+
 #[test]
 fn invoke_prints_the_response_and_logs_what_the_handler_prints() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,12 +11,12 @@ use tracing_subscriber::EnvFilter;
 /// The variable that says what is logged, in the syntax of tracing's `EnvFilter`.
 const FILTER_VARIABLE: &str = "GRISTMILL_LOG";
 
-/// The broker's client reports every closed channel by itself, and WASI what a handler calls; the host
-/// says of both what there is to say.
-const FILTER_DEFAULT: &str = "info,lapin=off,wasmtime_wasi=off";
+/// The broker's client reports every closed channel by itself; the host says what there is to say.
+const FILTER_DEFAULT: &str = "info,lapin=off";
 
-/// Never logged, whatever the filter: messages that came back unroutable, with their bodies.
-const WITH_BODIES: &str = "lapin::returned_messages=off";
+/// Never logged, whatever the filter: messages that came back unroutable, with their bodies; and what a
+/// handler calls, as often as it likes.
+const NEVER: [&str; 2] = ["lapin::returned_messages=off", "wasmtime_wasi=off"];
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,10 +39,12 @@ impl From<config::LogFormat> for Format {
 /// Starts logging. To be called once.
 pub(crate) fn start(format: Format) -> anyhow::Result<()> {
     let filter = env::var(FILTER_VARIABLE).unwrap_or_else(|_unset| FILTER_DEFAULT.to_owned());
-    let filter = EnvFilter::builder()
+    let mut filter = EnvFilter::builder()
         .parse(&filter)
-        .with_context(|| format!("{FILTER_VARIABLE} is no filter, such as `info,lapin=debug`"))?
-        .add_directive(WITH_BODIES.parse().context("a bug of this program")?);
+        .with_context(|| format!("{FILTER_VARIABLE} is no filter, such as `info,lapin=debug`"))?;
+    for never in NEVER {
+        filter = filter.add_directive(never.parse().context("a bug of this program")?);
+    }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

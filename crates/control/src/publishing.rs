@@ -4,9 +4,9 @@
 //! who has that is refused.
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query};
+use axum::extract::{FromRequest, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gristmill::embedded::{BasicProperties, EmbeddedError, RabbitMqMessage};
 use gristmill::{HostHandle, OpenError};
@@ -43,15 +43,16 @@ pub(crate) async fn publish(
     host: &HostHandle,
     Path(queue): Path<String>,
     Query(wishes): Query<Wishes>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
+    let headers = request.headers();
     if headers.contains_key(ORIGIN) {
         return say(StatusCode::FORBIDDEN, "pages in a browser may not publish");
     }
     let texts = [&wishes.message_id, &wishes.correlation_id].into_iter().flatten().map(String::len);
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if texts.chain(content_type.map(str::len)).any(|length| length > TEXT_BYTES_MAX) {
+    let content_type = content_type.map(str::to_owned);
+    if texts.chain(content_type.as_deref().map(str::len)).any(|length| length > TEXT_BYTES_MAX) {
         let most = format!("an identifier or a content type has at most {TEXT_BYTES_MAX} bytes");
         return say(StatusCode::BAD_REQUEST, most);
     }
@@ -66,7 +67,12 @@ pub(crate) async fn publish(
             return say(status, error);
         }
     };
-    let Some(messages) = messages(wishes, content_type, body) else {
+    // Whoever may not publish does not get its megabytes into this memory.
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(refused) => return refused.into_response(),
+    };
+    let Some(messages) = messages(wishes, content_type.as_deref(), body) else {
         let most = format!("at most {MESSAGES_MAX} messages fit into a request");
         return say(StatusCode::PAYLOAD_TOO_LARGE, most);
     };

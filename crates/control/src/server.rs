@@ -75,8 +75,8 @@ async fn accept(
 
 fn router(host: HostHandle) -> Router {
     let (ready, status) = (host.status(), host.status());
-    let publish = async move |queue, wishes, headers, body| {
-        publishing::publish(&host, queue, wishes, headers, body).await
+    let publish = async move |queue, wishes, request| {
+        publishing::publish(&host, queue, wishes, request).await
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))

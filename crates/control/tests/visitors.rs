@@ -57,6 +57,13 @@ async fn only_what_there_is_can_be_asked_for_and_nothing_can_be_changed() {
     assert!(server.says("nonsense").await.starts_with("HTTP/1.1 400 "));
 }
 
+#[tokio::test]
+async fn a_body_that_is_refused_is_not_waited_for() {
+    let server = Server::start().await;
+    let publishes = "POST /queues/orders/messages HTTP/1.1\r\ncontent-length: 8000000";
+    assert!(server.says(publishes).await.starts_with("HTTP/1.1 403 "));
+}
+
 /// Paused time passes as soon as nothing else happens.
 #[tokio::test(start_paused = true)]
 async fn visitors_who_say_nothing_are_shown_out_and_others_get_their_turn() {

@@ -109,7 +109,7 @@ impl HostFunction {
         self: &Arc<Self>,
         loader: &Arc<Loader>,
     ) -> Result<(), Arc<FunctionError>> {
-        let permit = loader.permit().await;
+        let permit = loader.permit(&self.config).await;
         let (function, loader) = (Arc::clone(self), Arc::clone(loader));
         let load = move || {
             let concurrency = function.concurrency.clone();

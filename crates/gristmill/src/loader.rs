@@ -29,8 +29,10 @@ use crate::telemetry;
 /// The largest handler file that is read, in bytes: ten times the size of a large Python handler.
 const HANDLER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// How many functions are loaded at once: each has its whole file in memory meanwhile.
-const LOADS_MAX: usize = 8;
+/// How many functions are loaded at once: each has its whole file in memory meanwhile. What is dropped in
+/// has leave of its own, so that files that take for ever to compile hold up nobody but each other.
+const LOADS_MAX: usize = 6;
+const DROPPED_IN_LOADS_MAX: usize = 2;
 
 /// Looks up an environment variable of the host.
 pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -113,6 +115,7 @@ pub struct Loader {
     /// Held while a handler is compiled: each takes all cores, and its memory.
     compiling: Mutex<()>,
     permits: Semaphore,
+    dropped_in_permits: Semaphore,
 }
 
 impl std::fmt::Debug for Loader {
@@ -138,13 +141,15 @@ impl Loader {
             region: region.to_owned(),
             compiling: Mutex::default(),
             permits: Semaphore::new(LOADS_MAX),
+            dropped_in_permits: Semaphore::new(DROPPED_IN_LOADS_MAX),
         }
     }
 
     /// Waits for the leave to load one more function, which lasts until it is dropped.
-    pub(crate) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn permit(&self, config: &FunctionConfig) -> Option<SemaphorePermit<'_>> {
+        let permits = if config.dropped_in { &self.dropped_in_permits } else { &self.permits };
         // It is never closed.
-        self.permits.acquire().await.ok()
+        permits.acquire().await.ok()
     }
 
     /// The same with a place for what was compiled.

@@ -196,7 +196,9 @@ impl LoadedFunction {
             Ok(running) => running,
             Err(outcome) => return (Report { outcome, ..report }, None),
         };
-        running.store.data_mut().memory.start_call();
+        let state = running.store.data_mut();
+        state.memory.start_call();
+        state.network.start_call();
         let output = running.store.data().output.open(invocation.request_id);
         let ended = {
             let _running = self.engine.ticker().run();

@@ -31,6 +31,7 @@ fn reach(event: String) -> Answer {
             ["udp-bind", at] => shown(bind_udp(address(at))),
             ["listen", at] => shown(listen(address(at))),
             ["lookup", name] => shown(look_up(name).map(|found| format!("{} found", found.len()))),
+            ["abandon", name] => shown(abandon(name)),
             ["lookup-tcp", name, port] => shown(look_up_and_connect(name, port)),
             ["http", authority] => request(authority),
             _ => return Err("no such way".to_owned()),
@@ -115,6 +116,11 @@ fn look_up(name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Begins a lookup and does not wait for its answer.
+fn abandon(name: &str) -> Result<String, ErrorCode> {
+    resolve_addresses(&instance_network(), name).map(|_answers| "begun".to_owned())
 }
 
 /// Connects to the first of a name's addresses that takes it.

@@ -133,10 +133,12 @@ pub enum Variable {
 }
 
 /// Reads one function. Relative paths are taken from `folder`.
+/// `granted` are the directories that other functions see, and becomes those of this one too.
 pub(super) fn read(
     mut section: Section<'_, '_>,
     folder: &Path,
     host: &HostConfig,
+    granted: &mut Vec<DirGrant>,
 ) -> Option<FunctionConfig> {
     let component = section
         .required("component", "the path of the handler", |value| value::path(value, folder));
@@ -158,7 +160,7 @@ pub(super) fn read(
         variable_name(name)?;
         variable(value, folder)
     });
-    let grants = grants(section.table("allow"), folder, host);
+    let grants = grants(section.table("allow"), folder, host, granted);
     section.finish();
     Some(FunctionConfig {
         component: component?.into(),
@@ -228,15 +230,31 @@ pub(super) fn variable(value: &DeValue<'_>, folder: &Path) -> Result<Variable, S
 }
 
 /// Takes the table `allow`.
-fn grants(mut section: Section<'_, '_>, folder: &Path, host: &HostConfig) -> Grants {
+fn grants(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+    host: &HostConfig,
+    others: &mut Vec<DirGrant>,
+) -> Grants {
     let mut guests = Vec::new();
     let dirs = section.tables("dirs", |mut dir| {
+        let write = dir.or("write", false, value::boolean);
         let granted = dir.required("host", "a directory of this machine", |value| {
             let path = value::path(value, folder)?;
             if overlaps(&path, &host.data_dir) {
                 return Err("and host.data_dir are one in the other: what the host keeps there \
                             is trusted; grant another directory"
                     .to_owned());
+            }
+            let opens = |other: &&DirGrant| {
+                write && lies_in(&other.host, &path) || other.write && lies_in(&path, &other.host)
+            };
+            if let Some(other) = others.iter().find(opens) {
+                return Err(format!(
+                    "and {} are one in the other, and the outer one may be written: a link in the \
+                     inner one's place would lead anywhere; grant directories side by side",
+                    other.host.display()
+                ));
             }
             Ok(path)
         });
@@ -251,9 +269,10 @@ fn grants(mut section: Section<'_, '_>, folder: &Path, host: &HostConfig) -> Gra
             guests.push(guest.to_owned());
             Ok(guest.to_owned())
         });
-        let write = dir.or("write", false, value::boolean);
         dir.finish();
-        Some(DirGrant { host: granted?, guest: guest?, write })
+        let granted = DirGrant { host: granted?, guest: guest?, write };
+        others.push(granted.clone());
+        Some(granted)
     });
     let network = section.or("network", Vec::new(), addresses);
     let http = section.or("http", Vec::new(), addresses);
@@ -277,6 +296,12 @@ fn addresses<T: FromStr<Err = impl fmt::Display>>(value: &DeValue<'_>) -> Result
 pub(super) fn overlaps(one: &Path, other: &Path) -> bool {
     let (one, other) = (plain(one), plain(other));
     one.starts_with(&other) || other.starts_with(&one)
+}
+
+/// Whether a path lies below another.
+fn lies_in(inner: &Path, outer: &Path) -> bool {
+    let (inner, outer) = (plain(inner), plain(outer));
+    inner != outer && inner.starts_with(outer)
 }
 
 /// A path without `.` and without the `..` that can be taken away.

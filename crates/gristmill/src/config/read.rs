@@ -69,8 +69,10 @@ fn sections(mut root: Section<'_, '_>, folder: &Path) -> Config {
         broker_types.insert(name.clone(), broker_type);
         brokers.extend(broker.map(|broker| (name, broker)));
     }
-    let (function_names, functions) =
-        root.table("function").each(value::name, |section| function::read(section, folder, &host));
+    let mut granted = Vec::new();
+    let (function_names, functions) = root
+        .table("function")
+        .each(value::name, |section| function::read(section, folder, &host, &mut granted));
     let plugins = plugins::read(&mut root, folder, &broker_names, &host);
     let mut uuids = BTreeSet::new();
     let mut functions: BTreeMap<String, FunctionConfig> = BTreeMap::from_iter(functions);

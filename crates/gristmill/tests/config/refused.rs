@@ -313,6 +313,8 @@ dirs = [
     { host = "x", guest = "x" },
     { host = "y", guest = "/y", writable = true },
     { host = "z", guest = "/y" },
+    { host = "open", guest = "/open", write = true },
+    { host = "x/../open/inner", guest = "/inner" },
     "q",
 ]
 network = ["db.local", "db:0"]
@@ -329,11 +331,12 @@ sockets = []
     gristmill.toml:14: function.f.environment.E: names no variable after env:
     gristmill.toml:17: function.f.allow.dirs[0].host: and host.data_dir are one in the other: what the host keeps there is trusted; grant another directory
     gristmill.toml:18: function.f.allow.dirs[1].guest: "x" is no absolute path, such as "/data"
-    gristmill.toml:19: function.f.allow.dirs[2].writable: unknown key; choose from `host`, `guest`, `write`
+    gristmill.toml:19: function.f.allow.dirs[2].writable: unknown key; choose from `write`, `host`, `guest`
     gristmill.toml:20: function.f.allow.dirs[3].guest: "/y" is the name of another directory too
-    gristmill.toml:21: function.f.allow.dirs[4]: is a string, but has to be a table
-    gristmill.toml:23: function.f.allow.network: "db.local" has no port; write HOST:PORT, such as "db.local:5432"
-    gristmill.toml:24: function.f.allow.http: is a string, but has to be an array of strings
-    gristmill.toml:25: function.f.allow.sockets: unknown key; choose from `dirs`, `network`, `http`
+    gristmill.toml:22: function.f.allow.dirs[5].host: and open are one in the other, and the outer one may be written: a link in the inner one's place would lead anywhere; grant directories side by side
+    gristmill.toml:23: function.f.allow.dirs[6]: is a string, but has to be a table
+    gristmill.toml:25: function.f.allow.network: "db.local" has no port; write HOST:PORT, such as "db.local:5432"
+    gristmill.toml:26: function.f.allow.http: is a string, but has to be an array of strings
+    gristmill.toml:27: function.f.allow.sockets: unknown key; choose from `dirs`, `network`, `http`
     "#);
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::p2::SocketError;
@@ -22,6 +22,10 @@ use crate::state::State;
 /// The most addresses that an instance remembers of its lookups; later ones are not connected to.
 const LOOKED_UP_MAX: usize = 1_000;
 
+/// How many lookups a call may give up before they are answered: the operating system goes on with each,
+/// on threads that all handlers share.
+const ABANDONED_MAX: u32 = 100;
+
 /// What one instance may reach.
 pub(crate) struct NetworkAccess {
     granted: Vec<Address>,
@@ -33,9 +37,17 @@ pub(crate) struct NetworkAccess {
 #[derive(Default)]
 struct LookedUp {
     /// The lookups that the instance holds, by their handle.
-    lookups: HashMap<u32, String>,
+    lookups: HashMap<u32, Lookup>,
+    /// How many the running call has given up before they were answered.
+    abandoned: u32,
     /// What they answered.
     names: HashMap<IpAddr, Vec<String>>,
+}
+
+struct Lookup {
+    /// None where an address was given for a name.
+    name: Option<String>,
+    is_answered: bool,
 }
 
 impl NetworkAccess {
@@ -68,7 +80,7 @@ impl NetworkAccess {
 
     fn is_granted(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
-        let looked_up = self.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked_up = self.looked_up();
         let names = looked_up.names.get(&ip);
         self.granted.iter().any(|granted| {
             granted.port == address.port()
@@ -79,33 +91,48 @@ impl NetworkAccess {
         })
     }
 
+    /// Starts a call: what an earlier one gave up is forgotten.
+    pub(crate) fn start_call(&self) {
+        self.looked_up().abandoned = 0;
+    }
+
+    fn looked_up(&self) -> MutexGuard<'_, LookedUp> {
+        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a host may be looked up.
     fn permits_lookup(&self, host: &Host) -> bool {
         self.granted.iter().any(|granted| granted.host == *host)
     }
 
     fn begin_lookup(&self, handle: u32, host: Host) {
-        let mut looked_up = self.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
-        match host {
-            Host::Name(name) => looked_up.lookups.insert(handle, name),
+        let name = match host {
+            Host::Name(name) => Some(name),
             // An address answers with itself, and is granted or not as it stands.
-            Host::Ip(_) => looked_up.lookups.remove(&handle),
+            Host::Ip(_) => None,
         };
+        self.looked_up().lookups.insert(handle, Lookup { name, is_answered: false });
     }
 
-    fn note_answer(&self, handle: u32, ip: IpAddr) {
-        let mut looked_up = self.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(name) = looked_up.lookups.get(&handle).cloned() else { return };
-        if looked_up.names.len() < LOOKED_UP_MAX {
-            let names = looked_up.names.entry(ip.to_canonical()).or_default();
-            if !names.contains(&name) {
-                names.push(name);
+    fn note_answer(&self, handle: u32, ip: Option<IpAddr>) {
+        let mut looked_up = self.looked_up();
+        let LookedUp { lookups, names, .. } = &mut *looked_up;
+        let Some(lookup) = lookups.get_mut(&handle) else { return };
+        lookup.is_answered = true;
+        if let Some((name, ip)) = lookup.name.as_ref().zip(ip)
+            && names.len() < LOOKED_UP_MAX
+        {
+            let names = names.entry(ip.to_canonical()).or_default();
+            if !names.contains(name) {
+                names.push(name.clone());
             }
         }
     }
 
     fn end_lookup(&self, handle: u32) {
-        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner).lookups.remove(&handle);
+        let mut looked_up = self.looked_up();
+        let lookup = looked_up.lookups.remove(&handle);
+        looked_up.abandoned += u32::from(lookup.is_some_and(|lookup| !lookup.is_answered));
     }
 }
 
@@ -140,6 +167,9 @@ impl ip_name_lookup::Host for LookupView<'_> {
             self.network.refusals.note("look up", &name);
             return Err(ErrorCode::AccessDenied.into());
         }
+        if self.network.looked_up().abandoned >= ABANDONED_MAX {
+            return Err(ErrorCode::TemporaryResolverFailure.into());
+        }
         let stream = ip_name_lookup::Host::resolve_addresses(&mut self.sockets, network, name)?;
         self.network.begin_lookup(stream.rep(), host);
         Ok(stream)
@@ -172,11 +202,15 @@ impl HostResolveAddressStream for LookupView<'_> {
         stream: Resource<ResolveAddressStream>,
     ) -> Result<Option<IpAddress>, SocketError> {
         let handle = stream.rep();
-        let answer = self.sockets.resolve_next_address(stream)?;
-        if let Some(address) = answer {
-            self.network.note_answer(handle, ip(address));
+        let answer = self.sockets.resolve_next_address(stream);
+        let is_pending = |error: &SocketError| {
+            error.downcast_ref().is_some_and(|code| *code == ErrorCode::WouldBlock)
+        };
+        if !answer.as_ref().is_err_and(is_pending) {
+            let address = answer.as_ref().ok().copied().flatten();
+            self.network.note_answer(handle, address.map(ip));
         }
-        Ok(answer)
+        answer
     }
 
     fn subscribe(
@@ -228,9 +262,9 @@ mod tests {
         let ip: IpAddr = "10.0.0.7".parse().unwrap();
         assert!(!connects(&access, "10.0.0.7:5432"));
         access.begin_lookup(3, "DB.local".parse().unwrap());
-        access.note_answer(4, ip);
+        access.note_answer(4, Some(ip));
         assert!(!connects(&access, "10.0.0.7:5432"), "another lookup");
-        access.note_answer(3, ip);
+        access.note_answer(3, Some(ip));
         assert!(connects(&access, "10.0.0.7:5432"));
         assert!(!connects(&access, "10.0.0.7:5433"));
         assert!(!access.permits_lookup(&"other.local".parse().unwrap()));

@@ -152,6 +152,16 @@ async fn a_granted_name_is_looked_up_and_its_addresses_are_reached_on_its_port()
     }
 }
 
+#[tokio::test]
+async fn a_call_that_gives_up_lookups_again_and_again_gets_no_more() {
+    let function = granted(&["localhost:80"], &[]);
+    assert_eq!(answer(&function, "100 times abandon localhost").await, "begun");
+    let refused = answer(&function, "101 times abandon localhost").await;
+    assert_eq!(refused, "temporary-resolver-failure");
+    // Whoever waits for the answers has as many as it likes.
+    assert!(answer(&function, "1000 times lookup localhost").await.ends_with(" found"));
+}
+
 /// Answers one request with one text, and shows the first line of the request.
 fn serve_once(listener: TcpListener) -> thread::JoinHandle<String> {
     thread::spawn(move || {
