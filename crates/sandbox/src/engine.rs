@@ -45,7 +45,7 @@ const TABLE_KEEP_BYTES: usize = 16 * 1024;
 /// How many places of ended instances wait for the next of the same handler, and keep what is above.
 /// With all else each takes about 170 KiB, so that of wasmtime's default, 100, a host grows by 17 MiB
 /// while its handlers are exchanged again and again.
-const WAITING_PLACES_MAX: u32 = 16;
+const WAITING_PLACES_MAX: u32 = 8;
 
 /// The metadata that one part of a component may need: many times what large ones do.
 const METADATA_BYTES_MAX: usize = 4 * 1024 * 1024;

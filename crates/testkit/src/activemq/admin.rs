@@ -16,7 +16,9 @@ use super::{ADMIN, ActiveMqServer};
 
 /// A frozen server would never answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two questions of [`ActiveMqServer::wait_for_counts`], to leave the server its core.
+/// How long a closed consumer may take to be gone.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two questions that are asked until the answer is as wanted, to leave the server its core.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a queue holds at one moment, and what has gone through it since the server's start.
@@ -74,13 +76,25 @@ impl ActiveMqServer {
         self.ask("create", queue).await.map(drop)
     }
 
-    /// Removes a queue with all that it holds.
+    /// Removes a queue with all that it holds, as soon as its consumers have left, which the server may
+    /// not know yet of one that is closed.
     ///
     /// # Errors
     ///
-    /// When the server refuses, for example because the queue has consumers.
+    /// When the server refuses, for example because the queue still has consumers after ten seconds.
     pub async fn delete_queue(&self, queue: &str) -> Result<()> {
-        self.ask("delete", queue).await.map(drop)
+        let deadline = Instant::now() + LEAVE_TIMEOUT;
+        loop {
+            match self.ask("delete", queue).await {
+                Err(refused)
+                    if refused.to_string().contains("active subscription")
+                        && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer.map(drop),
+            }
+        }
     }
 
     /// Removes the messages of a queue that no consumer has.
