@@ -9,8 +9,8 @@ use tokio::time::{sleep, timeout};
 
 /// How much lower the priority of handlers is that compute for long, on Linux. The lowest: they have
 /// what the others leave, under a full load a sixtieth. With 10, a neighbour's p99 was over twice its
-/// quiet value beside handlers that spin (`cargo xtask bench neighbours`); in the crowd it is 2 times at most
-/// that with this, and 2.5 times with the policy `SCHED_IDLE`.
+/// quiet value beside handlers that spin (`cargo xtask bench neighbours`); in the crowd it is twice that at
+/// most with this, and 2.5 times with the policy `SCHED_IDLE`.
 #[cfg(target_os = "linux")]
 const LONG_NICENESS: i32 = 19;
 

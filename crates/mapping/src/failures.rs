@@ -62,10 +62,10 @@ impl Named<'_> {
         }
         let places = places.get_or_insert_with(|| {
             let mut places: HashMap<_, Vec<_>> = HashMap::new();
-            for (place, id) in
-                ids.iter().enumerate().filter_map(|(place, id)| Some((place, (*id)?)))
-            {
-                places.entry(id).or_default().push(place);
+            for (place, id) in ids.iter().enumerate() {
+                if let Some(id) = *id {
+                    places.entry(id).or_default().push(place);
+                }
             }
             places
         });

@@ -5,9 +5,8 @@
 mod answers;
 mod chaos;
 mod drain;
-mod forgetful;
+mod flawed;
 mod keeping;
-mod late;
 mod limits;
 mod loss;
 mod overtaking;

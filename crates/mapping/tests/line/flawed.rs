@@ -1,4 +1,4 @@
-//! A source that still hands over messages while the mapping finishes, as one whose cancelling is under way.
+//! Sources that do what a client's library may do at a bad moment.
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
@@ -12,35 +12,74 @@ use gristmill_event::Message;
 use gristmill_invocation::Outcome;
 use gristmill_mapping::Settings;
 
-use crate::keeping::limited;
+use crate::keeping::{fails_on, limited, singly};
 use crate::place::{Answer, Place};
 use crate::support::{Line, QUEUE, Scripted, concurrency, publish, texts};
 
-/// Is cancelled when it is closed.
-struct Late(FakeSource);
+struct Flawed {
+    source: FakeSource,
+    flaw: Flaw,
+}
 
-impl Source for Late {
+#[derive(PartialEq)]
+enum Flaw {
+    /// It does not know an original any more, in its first epoch: the record is the broker's again.
+    Forgets,
+    /// It hands over messages while it is cancelled, until it is closed.
+    IsLate,
+}
+
+impl Flawed {
+    fn forgets(source: FakeSource) -> Self {
+        Self { source, flaw: Flaw::Forgets }
+    }
+
+    fn late(source: FakeSource) -> Self {
+        Self { source, flaw: Flaw::IsLate }
+    }
+}
+
+impl Source for Flawed {
     async fn subscribe(&mut self) -> Result<Epoch, SourceError> {
-        self.0.subscribe().await
+        self.source.subscribe().await
     }
 
     async fn receive(&mut self) -> Result<Received, SourceError> {
-        self.0.receive().await
+        self.source.receive().await
     }
 
     async fn settle(&mut self, settlement: Settlement<'_>, tokens: &[DeliveryToken]) -> Settled {
-        self.0.settle(settlement, tokens).await
+        self.source.settle(settlement, tokens).await
     }
 
     fn original(&self, token: DeliveryToken, message: Option<&Message>) -> Option<Original> {
-        self.0.original(token, message)
+        let forgets = self.flaw == Flaw::Forgets && token.epoch == Epoch(1);
+        if forgets { None } else { self.source.original(token, message) }
     }
 
-    async fn cancel(&mut self) {}
+    async fn cancel(&mut self) {
+        if self.flaw != Flaw::IsLate {
+            self.source.cancel().await;
+        }
+    }
 
     async fn close(&mut self) {
-        self.0.close().await;
+        self.source.close().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_without_its_original_ends_the_epoch_and_comes_again() {
+    let place = Place::new(Answer::Keeps);
+    let broker = FakeBroker::default();
+    publish(&broker, &["bad", "a"]);
+    let line = Line::start_from(broker, Flawed::forgets, fails_on("bad"), singly(&place));
+    let trouble = "the client no longer has a message that was given up";
+    line.status(|status| status.last_processing_result().contains(trouble)).await;
+    assert_eq!(line.broker.unsettled(QUEUE), 0);
+    assert_eq!(line.acked(2).await, ["bad", "a"]);
+    assert_eq!(place.bodies(), ["bad"]);
+    line.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +101,7 @@ async fn a_last_chance_that_comes_while_the_mapping_finishes_is_watched_over() {
         settings.batch.records_max = NonZeroUsize::MIN;
         settings.prefetch = NonZeroU16::new(2).unwrap();
     };
-    let line = Line::start_from(broker, Late, function, adjust);
+    let line = Line::start_from(broker, Flawed::late, function, adjust);
     line.called(2).await;
     // It returns to the queue, and comes when "a" is done.
     other.close().await;
